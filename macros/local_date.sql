@@ -1,0 +1,8 @@
+{%- macro local_date(timestamp_column) -%}
+    {%- set zone = reporting_timezone() -%}
+    {%- if zone == 'UTC' -%}
+        cast({{ timestamp_column }} as date)
+    {%- else -%}
+        cast({{ timestamp_column }} at time zone 'UTC' at time zone '{{ zone }}' as date)
+    {%- endif -%}
+{%- endmacro -%}

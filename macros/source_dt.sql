@@ -1,0 +1,3 @@
+{%- macro source_dt() -%}
+    cast('{{ ref_date() }}' as date)
+{%- endmacro -%}

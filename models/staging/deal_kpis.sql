@@ -1,0 +1,113 @@
+with
+
+stages as (
+
+    select * from {{ source('pipedrive_raw', 'stages') }}
+
+),
+
+field_options as (
+
+    select * from {{ ref('field_options') }}
+
+),
+
+funnel_steps as (
+
+    select * from {{ ref('funnel_steps') }}
+    where source_type = 'stage'
+
+),
+
+-- What a value of a field is called, from the best source to the last.
+labels as (
+
+    select
+        'stage_id' as field,
+        cast(stage_id as text) as field_value,
+        trim(stage_name) as label,
+        1 as priority
+    from stages
+    where trim(stage_name) <> ''
+    union all
+    select
+        field,
+        lower(field_value) as field_value,
+        label,
+        2 as priority
+    from field_options
+    union all
+    -- Accounts without a fixed list of reasons record the reason's text itself.
+    select
+        field,
+        lower(label) as field_value,
+        label,
+        3 as priority
+    from field_options
+    where field = 'lost_reason'
+    union all
+    -- Every step is a KPI, also before its stage exists.
+    select
+        'stage_id' as field,
+        lower(trim(source_name)) as field_value,
+        trim(source_name) as label,
+        3 as priority
+    from funnel_steps
+
+),
+
+ranked_labels as (
+
+    select
+        *,
+        row_number() over (partition by field, field_value order by priority, label) as label_rank
+    from labels
+
+),
+
+values_to_count as (
+
+    select
+        field,
+        field_value,
+        label
+    from ranked_labels
+    where label_rank = 1
+    union all
+    -- Null stands for every value that no other row describes.
+    select
+        field,
+        null as field_value,
+        label
+    from (
+        values
+        ('add_time', 'Deal created'),
+        ('user_id', 'User added'),
+        ('stage_id', 'Unknown'),
+        ('lost_reason', 'Unknown')
+    ) as other_values (field, label)
+
+),
+
+kpis as (
+
+    select
+        values_to_count.field,
+        values_to_count.field_value,
+        funnel_steps.funnel_step,
+        coalesce(funnel_steps.kpi_name, values_to_count.label) as kpi_name
+    from values_to_count
+    left join funnel_steps
+        on
+            values_to_count.field = 'stage_id'
+            and lower(values_to_count.label) = lower(trim(funnel_steps.source_name))
+
+)
+
+select
+    field,
+    field_value,
+    kpi_name,
+    -- A stage outside the funnel that bears the name of a step's KPI is counted in that step.
+    max(funnel_step) over (partition by field, kpi_name) as funnel_step
+from kpis

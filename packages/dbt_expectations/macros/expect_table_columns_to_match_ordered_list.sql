@@ -1,0 +1,16 @@
+{#- The table's columns and the list, side by side, where they differ in name or place. -#}
+{% test expect_table_columns_to_match_ordered_list(model, column_list, transform='upper') %}
+
+{%- set expected = column_list | map(transform) | list %}
+{%- set found = [] %}
+{%- if execute %}
+    {%- for column in adapter.get_columns_in_relation(model) %}
+        {%- do found.append(column.name | trim | map(transform) | join) %}
+    {%- endfor %}
+{%- endif %}
+select
+    {{ found | length }} as found_count,
+    {{ expected | length }} as expected_count
+where {{ 'false' if found == expected else 'true' }}
+
+{% endtest %}
