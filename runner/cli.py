@@ -1,0 +1,62 @@
+"""The command `funnel`."""
+
+import sys
+
+import click
+
+from runner import __version__
+from runner.commands.check import freshness, test
+from runner.commands.db import db
+from runner.commands.docs import docs
+from runner.commands.doctor import doctor
+from runner.commands.load import demo, load
+from runner.commands.run import backfill, plan, run
+from runner.commands.show import show
+from runner.console import Console
+from runner.errors import ExitCode, FunnelError
+
+
+@click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
+@click.version_option(__version__, message="funnel %(version)s")
+def cli() -> None:
+    """Turn Pipedrive data into a sales funnel you can trust.
+
+    \b
+    Try it on generated data:        funnel demo
+    Load and process your own:       funnel load DIR && funnel run --source-dt 2024-05-01
+    See the funnel:                  funnel show
+
+    Exit codes: 0 done, 1 the data failed, 2 could not run, 3 another run holds the lock,
+    130 interrupted.
+    """
+
+
+for command in (run, backfill, plan, show, load, demo, test, freshness, docs, doctor, db):
+    cli.add_command(command)
+
+
+def main() -> None:
+    """Run the command line; every error is one line on stderr."""
+    try:
+        cli(prog_name="funnel", standalone_mode=False)
+    except click.ClickException as error:
+        # A wrong option ends before the command knows its options.
+        Console(as_json="--json" in sys.argv).fail(FunnelError(error.format_message()))
+        sys.exit(ExitCode.COULD_NOT_RUN)
+    except (click.Abort, KeyboardInterrupt):
+        Console().fail(FunnelError("interrupted"))
+        sys.exit(ExitCode.INTERRUPTED)
+    except SystemExit as end:
+        if end.code == ExitCode.INTERRUPTED:
+            # A Ctrl-C within code that dbt runs from a string marks the interpreter, which would
+            # end by the signal instead of our exit code; running other code so takes the mark away.
+            exec("")  # noqa: S102
+        raise
+    except BrokenPipeError:
+        # The reader of our output has left, as `head` does.
+        sys.stderr.close()
+        sys.exit(ExitCode.DONE)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,1 @@
+"""The commands of `funnel`: options in, one call into the domain, exit code out."""

@@ -1,0 +1,27 @@
+"""`funnel doctor`."""
+
+import click
+
+from runner.errors import ExitCode
+from runner.options import Invocation, command_options
+
+
+@click.command()
+@command_options
+def doctor(invocation: Invocation) -> ExitCode:
+    """Look for what a run needs and does not find, and tell how to mend it.
+
+    Example: funnel doctor --target prod
+    """
+    from runner.doctor import examine
+
+    findings = list(examine(invocation.project))
+    lines = []
+    for finding in findings:
+        lines.append(f"{finding.status:<6}{finding.name}: {finding.detail}")
+        if finding.remedy:
+            lines.append(f"      {finding.remedy}")
+    document = {"findings": [finding.document() for finding in findings]}
+    invocation.console.show("\n".join(lines), document)
+    failed = any(finding.status == "fail" for finding in findings)
+    return ExitCode.COULD_NOT_RUN if failed else ExitCode.DONE

@@ -1,0 +1,50 @@
+"""`funnel load` and `funnel demo`."""
+
+from pathlib import Path
+
+import click
+
+from runner.errors import ExitCode
+from runner.options import Invocation, command_options
+
+
+@click.command()
+@click.argument("directory", type=click.Path(path_type=Path))
+@click.option("--append", is_flag=True, help="Add to the rows that are there, replacing none.")
+@command_options
+def load(invocation: Invocation, directory: Path, append: bool) -> None:
+    """Load six CSV files into the raw tables: all of them, or none if a row is bad.
+
+    DIRECTORY holds activity.csv, activity_types.csv, deal_changes.csv, fields.csv, stages.csv and
+    users.csv. Headers in any case, columns in any order, further columns ignored.
+
+    Example: funnel load exports/2024-05-01
+    """
+    from runner.raw_data import load_directory
+
+    console = invocation.console
+    result = load_directory(invocation.project, directory, console, append=append)
+    rows = sum(result.rows.values())
+    console.say(f"Loaded {rows:,} rows in {result.seconds:.1f} s")
+    text = "\n".join(f"{table:<16}{count:>12,}" for table, count in result.rows.items())
+    console.show(text, {"rows": dict(result.rows), "seconds": round(result.seconds, 2)})
+
+
+@click.command()
+@command_options
+def demo(invocation: Invocation) -> ExitCode:
+    """Build the funnel from generated data on the embedded Postgres: load, run, test, show.
+
+    The CSV files stay in .funnel/demo, to show what `funnel load` takes.
+
+    Example: funnel demo
+    """
+    from runner.commands.run import print_report
+    from runner.demo import run_demo
+
+    report = run_demo(invocation.project, invocation.console)
+    print_report(invocation.console, report)
+    invocation.console.say(
+        "\nNext: funnel show --last 12 · funnel run --source-dt 2024-06-30 · funnel db psql"
+    )
+    return report.exit_code

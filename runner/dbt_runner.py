@@ -1,0 +1,216 @@
+"""The only module that imports dbt: arguments in, results or a FunnelError out.
+
+dbt costs two seconds to import, so it is imported when it is first needed. The project is parsed
+once per process and without the window's vars, so that a new reference date finds dbt's parse cache
+warm; the vars reach every later command, which is given the parsed manifest.
+"""
+
+import json
+import os
+import re
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from functools import cached_property
+from typing import TYPE_CHECKING, Any, cast
+
+from runner.errors import FunnelError
+from runner.packages import install_packages
+from runner.project import Project
+from runner.results import NodeResult
+
+if TYPE_CHECKING:
+    from dbt.artifacts.schemas.run import RunExecutionResult
+    from dbt.cli.main import dbtRunnerResult
+    from dbt.contracts.graph.manifest import Manifest
+
+Progress = Callable[[int, int], None]
+"""Called with the number of finished nodes and the number of nodes."""
+
+
+@dataclass(frozen=True)
+class Dbt:
+    """dbt for one project, with the vars of one command."""
+
+    project: Project
+    vars: Mapping[str, Any] = field(default_factory=dict)
+
+    def with_vars(self, dbt_vars: Mapping[str, Any]) -> "Dbt":
+        """Return dbt with other vars and the same parsed project."""
+        other = replace(self, vars=dbt_vars)
+        other.__dict__["manifest"] = self.manifest
+        return other
+
+    def build(
+        self,
+        select: Sequence[str] = (),
+        *,
+        with_tests: bool = True,
+        progress: Progress | None = None,
+    ) -> tuple[NodeResult, ...]:
+        """Build seeds and models, and test them in order of dependency.
+
+        Raises:
+            FunnelError: dbt could not run, or `select` names nothing.
+        """
+        left_out = ["unit_test", "exposure"] if with_tests else ["unit_test", "exposure", "test"]
+        return self._run("build", select, left_out, progress)
+
+    def test(
+        self, select: Sequence[str] = (), progress: Progress | None = None
+    ) -> tuple[NodeResult, ...]:
+        """Run the data tests.
+
+        Raises:
+            FunnelError: dbt could not run, or `select` names nothing.
+        """
+        return self._run("test", select, ["unit_test"], progress)
+
+    def freshness(self) -> tuple[NodeResult, ...]:
+        """Ask each source when it was last loaded.
+
+        Raises:
+            FunnelError: dbt could not run.
+        """
+        return _node_results(self._invoke(["source", "freshness"]))
+
+    def generate_docs(self, *, static: bool = False) -> None:
+        """Write the documentation site to dbt's target folder.
+
+        Raises:
+            FunnelError: dbt could not run.
+        """
+        self._invoke(["docs", "generate", *(["--static"] if static else [])])
+
+    def serve_docs(self, port: int, *, browser: bool) -> None:
+        """Serve the documentation site until interrupted; `port` is on this machine only."""
+        flag = "--browser" if browser else "--no-browser"
+        self._invoke(["docs", "serve", "--host", "127.0.0.1", "--port", str(port), flag])
+
+    @cached_property
+    def manifest(self) -> "Manifest":
+        """The parsed project."""
+        from dbt.cli.main import dbtRunner
+
+        install_packages(self.project)
+        os.environ["PWD"] = str(
+            self.project.root
+        )  # the profile reads it, so it is in the cache's key
+        arguments = dbt_arguments(self.project, ["parse"], self.project.overrides)
+        return cast("Manifest", _checked(dbtRunner().invoke(arguments)))
+
+    def _run(
+        self,
+        command: str,
+        select: Sequence[str],
+        exclude_types: Sequence[str],
+        progress: Progress | None,
+    ) -> tuple[NodeResult, ...]:
+        arguments = [command]
+        for resource_type in exclude_types:
+            arguments += ["--exclude-resource-type", resource_type]
+        if select:
+            arguments += ["--select", *select]
+        results = _node_results(self._invoke(arguments, progress))
+        if not results:
+            raise FunnelError(
+                f"nothing matches --select {' '.join(select)}",
+                hint="Name models as in models/, for example --select monthly_stats+",
+            )
+        return results
+
+    def _invoke(self, arguments: Sequence[str], progress: Progress | None = None) -> object:
+        from dbt.cli.main import dbtRunner
+
+        dbt_vars = {**self.project.overrides, **self.vars}
+        callbacks = [_progress_callback(progress)] if progress else []
+        runner = dbtRunner(manifest=self.manifest, callbacks=callbacks)
+        return _checked(runner.invoke(dbt_arguments(self.project, arguments, dbt_vars)))
+
+
+def dbt_arguments(
+    project: Project, command: Sequence[str], dbt_vars: Mapping[str, Any]
+) -> list[str]:
+    """Return the arguments of a dbt command, as after the word `dbt` on a command line."""
+    return [
+        *command,
+        *("--project-dir", str(project.root)),
+        *("--profiles-dir", str(project.root)),
+        *("--target", project.target),
+        *("--target-path", str(project.home / "target")),
+        *("--log-path", str(project.home / "logs")),
+        *("--log-level", "none"),
+        *("--log-level-file", "info"),
+        # dbt's JSON artefacts cost half a second a command; only the documentation needs them.
+        *([] if command[0] == "docs" else ["--no-write-json"]),
+        *("--vars", json.dumps(dbt_vars, default=str, sort_keys=True)),
+    ]
+
+
+def _checked(outcome: "dbtRunnerResult") -> object:
+    if isinstance(outcome.exception, KeyboardInterrupt):
+        raise outcome.exception
+    if outcome.exception is not None:
+        raise FunnelError(f"dbt could not run: {one_line(str(outcome.exception))}") from (
+            outcome.exception
+        )
+    return outcome.result
+
+
+def one_line(message: str) -> str:
+    """Return what a dbt message says, without its headings, call stack and file names."""
+    lines = [line.strip() for line in message.splitlines()]
+    said = [
+        line
+        for line in lines
+        if line
+        and not line.startswith((">", "compiled code at", "CONTEXT:", "LINE ", "^"))
+        and not re.match(r"^(Compilation|Database|Runtime|Parsing|Validation|Env var) Error", line)
+    ]
+    return " ".join(said) or " ".join(lines)
+
+
+def _progress_callback(progress: Progress) -> Callable[[Any], None]:
+    counts = {"finished": 0, "total": 0}
+
+    def on_event(event: Any) -> None:  # noqa: ANN401 - dbt's events are protobuf messages
+        if event.info.name == "ConcurrencyLine":
+            counts["total"] = event.data.node_count
+        elif event.info.name == "NodeFinished":
+            counts["finished"] += 1
+            progress(counts["finished"], counts["total"])
+
+    return on_event
+
+
+def _node_results(execution: object) -> tuple[NodeResult, ...]:
+    return tuple(_node_result(result) for result in cast("RunExecutionResult", execution).results)
+
+
+def _node_result(result: Any) -> NodeResult:  # noqa: ANN401 - several classes of dbt
+    kind = str(result.node.resource_type)
+    # To dbt a stale source is an error; here an error is what could not be found out.
+    statuses = {"success": "pass", "no-op": "pass", "runtime error": "error"}
+    if kind == "source":
+        statuses["error"] = "fail"
+    status = str(result.status)
+    max_loaded_at = getattr(result, "max_loaded_at", None)
+    return NodeResult(
+        name=result.node.name,
+        kind=kind,
+        status=statuses.get(status, status),
+        seconds=result.execution_time or 0.0,
+        failures=getattr(result, "failures", None),
+        message=one_line(str(result.message or getattr(result, "error", None) or "")),
+        description=_description(result.node),
+        # dbt says year 1 where a table is empty.
+        max_loaded_at=max_loaded_at if max_loaded_at and max_loaded_at.year > 1 else None,
+    )
+
+
+def _description(node: Any) -> str:  # noqa: ANN401 - several classes of dbt
+    """Return a node's description; a singular test's is the comment it begins with."""
+    text = getattr(node, "description", "")
+    if not text and str(node.resource_type) == "test":
+        comment = re.match(r"(--[^\n]*\n)*", node.raw_code)
+        text = re.sub(r"(?m)^--", "", comment[0]) if comment else ""
+    return " ".join(text.split())

@@ -1,0 +1,138 @@
+"""What all commands share: their common options, and how they end."""
+
+import functools
+import traceback
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import date
+from typing import Any, TypeVar
+
+import click
+
+from runner.console import Console
+from runner.errors import ExitCode, FunnelError
+from runner.project import TARGETS, Project
+from runner.window import parse_date, today_in
+
+Function = TypeVar("Function", bound=Callable[..., Any])
+
+
+@dataclass(frozen=True)
+class Invocation:
+    """One command as it was typed: the project it is about, and where its words go."""
+
+    project: Project
+    console: Console
+
+    def today(self) -> date:
+        """Return the present day in the reporting time zone."""
+        return today_in(self.project.var("timezone"))
+
+    def date_option(self, option: str, text: str, *, allow_future: bool = False) -> date:
+        """Return the date that an option holds.
+
+        Raises:
+            FunnelError: It is no date, or in the future.
+        """
+        return parse_date(option, text, self.today(), allow_future=allow_future)
+
+
+def command_options(function: Callable[..., int | None]) -> Callable[..., None]:
+    """Add the common options to a command, which receives an `Invocation` in their place.
+
+    The command's errors end the process with their exit code and one line on stderr.
+    """
+
+    @click.option(
+        "-t",
+        "--target",
+        type=click.Choice(TARGETS),
+        default="local",
+        show_default=True,
+        envvar="FUNNEL_TARGET",
+        help="Where to work: the embedded Postgres, or yours as dev or prod.",
+    )
+    @click.option(
+        "--vars",
+        "vars_text",
+        metavar="YAML",
+        default="{}",
+        envvar="FUNNEL_VARS",
+        help="More dbt vars, as dbt's own --vars.",
+    )
+    @click.option("--json", "as_json", is_flag=True, help="Print one JSON object on stdout.")
+    @click.option(
+        "--quiet", is_flag=True, envvar="FUNNEL_QUIET", help="Print only data and errors."
+    )
+    @click.option("--debug", is_flag=True, envvar="FUNNEL_DEBUG", help="Show tracebacks.")
+    @functools.wraps(function)
+    def command(
+        target: str, vars_text: str, as_json: bool, quiet: bool, debug: bool, **options: object
+    ) -> None:
+        console = Console(as_json, quiet, debug)
+        try:
+            project = Project.find(target, _parse_vars(vars_text))
+            code = function(Invocation(project, console), **options)
+        except FunnelError as error:
+            if debug:
+                traceback.print_exc()
+            console.fail(error)
+            code = error.exit_code
+        except KeyboardInterrupt:
+            console.fail(FunnelError("interrupted", exit_code=ExitCode.INTERRUPTED))
+            code = ExitCode.INTERRUPTED
+        except BrokenPipeError:
+            raise  # the reader of our output has left, which is no fault: see main()
+        except Exception as error:
+            if debug:
+                raise
+            said = str(error).strip().partition("\n")[0]
+            console.fail(
+                FunnelError(
+                    f"unexpected {type(error).__name__}: {said}",
+                    hint="Run it again with --debug and report the traceback.",
+                )
+            )
+            code = ExitCode.COULD_NOT_RUN
+        raise SystemExit(int(code or ExitCode.DONE))
+
+    return command
+
+
+def source_dt_option(function: Function) -> Function:
+    """Add the reference date to a command."""
+    for option in (
+        click.option("--allow-future", is_flag=True, help="Accept a reference date in the future."),
+        click.option(
+            "--source-dt",
+            default="today",
+            show_default=True,
+            metavar="DATE",
+            envvar="FUNNEL_SOURCE_DT",
+            help="Reference date: YYYY-MM-DD, today or yesterday. Later events never count.",
+        ),
+    ):
+        function = option(function)
+    return function
+
+
+def _parse_vars(text: str) -> dict[str, Any]:
+    import yaml
+
+    try:
+        parsed = yaml.safe_load(text)
+    except yaml.YAMLError as error:
+        raise FunnelError(
+            "--vars is not YAML", hint="Write it as '{timezone: Europe/Berlin}'."
+        ) from error
+    if not isinstance(parsed, dict):
+        raise FunnelError(
+            "--vars is not a mapping", hint="Write it as '{timezone: Europe/Berlin}'."
+        )
+    for name in ("source_dt", "backfill_period", "months", "process_through", "reprocess_months"):
+        if name in parsed:
+            raise FunnelError(
+                f"--vars holds {name}, which is part of the window",
+                hint="Use --source-dt, --backfill-period and --months, or `funnel backfill`.",
+            )
+    return parsed

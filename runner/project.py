@@ -1,0 +1,83 @@
+"""Where things are: the project's root, its home for state, and its settings."""
+
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from runner.errors import FunnelError
+
+PRODUCTION_TARGETS = ("local", "prod")
+TARGETS = ("local", "dev", "prod")
+STAGING, ANALYTICS, REPORTING = "pipedrive_staging", "pipedrive_analytics", "pipedrive_reporting"
+BUILT_SCHEMAS = (STAGING, ANALYTICS, REPORTING)
+
+
+@dataclass(frozen=True)
+class Project:
+    """One dbt project as one command sees it.
+
+    Args:
+        root: The folder that holds dbt_project.yml.
+        home: Where the embedded database, dbt's artefacts and logs live (`FUNNEL_HOME`).
+        target: The target of profiles.yml: local, dev or prod.
+        overrides: dbt vars given on the command line; they win over dbt_project.yml.
+    """
+
+    root: Path
+    home: Path
+    target: str = "local"
+    overrides: Mapping[str, Any] = field(default_factory=dict)
+
+    @classmethod
+    def find(cls, target: str = "local", overrides: Mapping[str, Any] | None = None) -> "Project":
+        """Find the project from the working directory upwards, else where funnel is installed.
+
+        Raises:
+            FunnelError: There is no dbt_project.yml of funnel in either place.
+        """
+        here = Path.cwd()
+        for folder in (here, *here.parents, Path(__file__).resolve().parent.parent):
+            if _is_project(folder):
+                home = Path(os.environ.get("FUNNEL_HOME") or folder / ".funnel")
+                return cls(folder, home.expanduser().resolve(), target, dict(overrides or {}))
+        raise FunnelError(
+            f"no funnel project in {here} or any folder above it",
+            hint="Change into the folder that holds dbt_project.yml.",
+        )
+
+    def var(self, name: str) -> Any:  # noqa: ANN401 - a dbt var can be of any type
+        """Return a dbt var as dbt will see it: command line first, then dbt_project.yml."""
+        return self.overrides[name] if name in self.overrides else self._declared_vars().get(name)
+
+    @property
+    def raw_schema(self) -> str:
+        """The schema of the raw tables."""
+        return str(self.var("raw_schema"))
+
+    @property
+    def loaded_at_field(self) -> str:
+        """The column of a raw table that says when a row was loaded."""
+        return str(self.var("loaded_at_field"))
+
+    def schema(self, custom_schema: str) -> str:
+        """Return the schema that macros/get_custom_schema.sql gives on this target."""
+        return self.schema_prefix + custom_schema
+
+    @property
+    def schema_prefix(self) -> str:
+        """What the names of this target's schemas begin with; empty in production."""
+        if self.target in PRODUCTION_TARGETS:
+            return ""
+        return f"{os.environ.get('FUNNEL_DEV_SCHEMA', 'test')}_"
+
+    def _declared_vars(self) -> dict[str, Any]:
+        import yaml
+
+        return dict(yaml.safe_load((self.root / "dbt_project.yml").read_text())["vars"])
+
+
+def _is_project(folder: Path) -> bool:
+    file = folder / "dbt_project.yml"
+    return file.is_file() and file.read_text(encoding="utf-8").startswith("name: funnel\n")
