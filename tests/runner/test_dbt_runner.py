@@ -1,0 +1,34 @@
+"""How dbt is called, and how its messages are cut to a line."""
+
+from pathlib import Path
+
+from runner.dbt_runner import dbt_arguments, one_line
+from runner.project import Project
+
+PROJECT = Project(Path("/project"), Path("/home"), "dev")
+
+
+def test_arguments_are_those_of_a_command_line() -> None:
+    command = ["build", "--select", "monthly_stats"]
+    assert dbt_arguments(PROJECT, command, {"source_dt": "2024-05-01", "months": 3}) == [
+        *("build", "--select", "monthly_stats"),
+        *("--project-dir", "/project", "--profiles-dir", "/project", "--target", "dev"),
+        *("--target-path", "/home/target", "--log-path", "/home/logs"),
+        *("--log-level", "none", "--log-level-file", "info", "--no-write-json"),
+        *("--vars", '{"months": 3, "source_dt": "2024-05-01"}'),
+    ]
+
+
+def test_the_documentation_needs_the_artefacts() -> None:
+    assert "--no-write-json" not in dbt_arguments(PROJECT, ["docs", "generate"], {})
+
+
+def test_a_message_is_its_sentence() -> None:
+    message = (
+        "Compilation Error in model daily_deal_stats (models/daily/daily_deal_stats.sql)\n"
+        "  var source_dt is not a date\n\n"
+        "  > in macro date_var (macros/date_var.sql)\n"
+        "  > called by macro ref_date (macros/ref_date.sql)"
+    )
+    assert one_line(message) == "var source_dt is not a date"
+    assert one_line("Database Error") == "Database Error"
