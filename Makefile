@@ -1,0 +1,58 @@
+# Everything a fresh machine needs: git, make and Python 3.10 or newer. Nothing is installed globally.
+.DEFAULT_GOAL := help
+PYTHON ?= python3
+BIN := .venv/bin
+export DBT_SEND_ANONYMOUS_USAGE_STATS := false
+
+.PHONY: help
+help: ## List what make can do
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "make %-10s %s\n", $$1, $$2}'
+
+.PHONY: install
+install: .venv/installed ## Create .venv from the lock file, with the command funnel in it
+
+.PHONY: demo
+demo: .venv/installed ## Build a funnel from generated data, on an embedded Postgres
+	@$(BIN)/funnel demo
+
+.PHONY: test
+test: .venv/installed ## Run all tests, on real servers
+	$(BIN)/pytest -n 2 --dist worksteal
+
+.PHONY: check
+check: .venv/installed ## Lint and type-check, without changing a file
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/python -m runner.packages
+	$(BIN)/funnel db exec $(BIN)/sqlfluff lint --disable-progress-bar models tests
+
+.PHONY: format
+format: .venv/installed ## Format Python and SQL
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+	$(BIN)/funnel db exec $(BIN)/sqlfluff fix --disable-progress-bar models tests
+
+.PHONY: lock
+lock: ## Pin the newest allowed versions in requirements.lock (needs uv)
+	uv pip compile pyproject.toml --extra dev --universal --python-version 3.10 --generate-hashes \
+		--no-emit-index-url --no-strip-extras --no-annotate --upgrade --quiet --output-file requirements.lock
+
+.PHONY: clean
+clean: ## Remove .venv, the embedded Postgres and everything generated
+	-@[ -x $(BIN)/funnel ] && $(BIN)/funnel db stop
+	rm -rf .venv .funnel target logs dbt_packages
+
+# uv where there is one, pip otherwise; both check every hash.
+.venv/installed: requirements.lock pyproject.toml
+	@echo "Creating .venv: this takes about a minute, once."
+	@$(PYTHON) -c 'import sys; sys.exit("Python 3.10 or newer is needed" if sys.version_info < (3, 10) else 0)'
+	@$(PYTHON) -m venv .venv
+	@if command -v uv >/dev/null; then \
+		uv pip install --quiet --python $(BIN)/python --require-hashes -r requirements.lock && \
+		uv pip install --quiet --python $(BIN)/python --no-deps --no-build-isolation -e .; \
+	else \
+		$(BIN)/pip install --quiet --disable-pip-version-check --require-hashes -r requirements.lock && \
+		$(BIN)/pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation -e .; \
+	fi
+	@touch $@
