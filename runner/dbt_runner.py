@@ -139,8 +139,8 @@ def dbt_arguments(
         *("--target-path", str(project.home / "target")),
         *("--log-path", str(project.home / "logs")),
         *("--log-level", "none"),
-        *("--log-level-file", "info"),
-        # dbt's JSON artefacts cost half a second a command; only the documentation needs them.
+        # The log and the JSON artefacts cost a second a command.
+        *("--log-level-file", "debug" if project.debug else "none"),
         *([] if command[0] == "docs" else ["--no-write-json"]),
         *("--vars", json.dumps(dbt_vars, default=str, sort_keys=True)),
     ]

@@ -226,6 +226,9 @@ class LocalPostgres:
         if account:
             open_to_everyone(self.home.absolute())
             open_installation()
+        for leftover in self.home.absolute().glob("postgres.new-*"):
+            # A killed initdb may still be writing as an orphan: then a later start removes it.
+            shutil.rmtree(leftover, ignore_errors=True)
         if not (self.data_directory / "PG_VERSION").exists():
             reason = self._create_data_directory(account)
             if reason:
@@ -255,11 +258,7 @@ class LocalPostgres:
 
     def _create_data_directory(self, account: ServerAccount | None) -> str:
         """Make the data directory under another name first: a killed initdb leaves nothing half."""
-        home = self.home.absolute()
-        for leftover in home.glob("postgres.new-*"):
-            # Its orphaned initdb may still be writing: then the folder stays, and does no harm.
-            shutil.rmtree(leftover, ignore_errors=True)
-        new = Path(tempfile.mkdtemp(prefix="postgres.new-", dir=home))
+        new = Path(tempfile.mkdtemp(prefix="postgres.new-", dir=self.home.absolute()))
         try:
             if account:
                 account.own(new)

@@ -64,14 +64,19 @@ def command_options(function: Callable[..., int | None]) -> Callable[..., None]:
     @click.option(
         "--quiet", is_flag=True, envvar="FUNNEL_QUIET", help="Print only data and errors."
     )
-    @click.option("--debug", is_flag=True, envvar="FUNNEL_DEBUG", help="Show tracebacks.")
+    @click.option(
+        "--debug",
+        is_flag=True,
+        envvar="FUNNEL_DEBUG",
+        help="Show tracebacks; have dbt write FUNNEL_HOME/logs/dbt.log.",
+    )
     @functools.wraps(function)
     def command(
         target: str, vars_text: str, as_json: bool, quiet: bool, debug: bool, **options: object
     ) -> None:
         console = Console(as_json, quiet, debug)
         try:
-            project = Project.find(target, _parse_vars(vars_text))
+            project = Project.find(target, _parse_vars(vars_text), debug=debug)
             code = function(Invocation(project, console), **options)
         except FunnelError as error:
             if debug:

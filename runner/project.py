@@ -20,18 +20,26 @@ class Project:
 
     Args:
         root: The folder that holds dbt_project.yml.
-        home: Where the embedded database, dbt's artefacts and logs live (`FUNNEL_HOME`).
+        home: Where the embedded database, dbt's artefacts and its log live (`FUNNEL_HOME`).
         target: The target of profiles.yml: local, dev or prod.
         overrides: dbt vars given on the command line; they win over dbt_project.yml.
+        debug: Whether dbt writes its log.
     """
 
     root: Path
     home: Path
     target: str = "local"
     overrides: Mapping[str, Any] = field(default_factory=dict)
+    debug: bool = False
 
     @classmethod
-    def find(cls, target: str = "local", overrides: Mapping[str, Any] | None = None) -> "Project":
+    def find(
+        cls,
+        target: str = "local",
+        overrides: Mapping[str, Any] | None = None,
+        *,
+        debug: bool = False,
+    ) -> "Project":
         """Find the project from the working directory upwards, else where funnel is installed.
 
         Raises:
@@ -41,7 +49,8 @@ class Project:
         for folder in (here, *here.parents, Path(__file__).resolve().parent.parent):
             if _is_project(folder):
                 home = Path(os.environ.get("FUNNEL_HOME") or folder / ".funnel")
-                return cls(folder, home.expanduser().resolve(), target, dict(overrides or {}))
+                home = home.expanduser().resolve()
+                return cls(folder, home, target, dict(overrides or {}), debug)
         raise FunnelError(
             f"no funnel project in {here} or any folder above it",
             hint="Change into the folder that holds dbt_project.yml.",

@@ -14,7 +14,7 @@ def test_arguments_are_those_of_a_command_line() -> None:
         *("build", "--select", "monthly_stats"),
         *("--project-dir", "/project", "--profiles-dir", "/project", "--target", "dev"),
         *("--target-path", "/home/target", "--log-path", "/home/logs"),
-        *("--log-level", "none", "--log-level-file", "info", "--no-write-json"),
+        *("--log-level", "none", "--log-level-file", "none", "--no-write-json"),
         *("--vars", '{"months": 3, "source_dt": "2024-05-01"}'),
     ]
 

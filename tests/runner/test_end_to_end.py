@@ -169,8 +169,8 @@ def test_the_bundled_expectations_see_what_they_are_for(empty: Funnel, export: P
     table = "pipedrive_reporting.monthly_stats"
     for statement, expectation in {
         f"insert into {table} select * from {table} limit 1": "compound_columns_to_be_unique",
-        f"update {table} set deals_count = -1": "column_values_to_be_between",
-        f"alter table {table} alter step_order type bigint": "column_values_to_be_of_type",
+        f"update {table} set deals_count = -1": "is_count_within",
+        f"alter table {table} alter deals_count type integer": "column_values_to_be_of_type",
         f"alter table {table} add column extra text": "table_columns_to_match_ordered_list",
     }.items():
         empty.done("run", "--source-dt", "2024-06-30", "--months", "2", "--no-tests")
