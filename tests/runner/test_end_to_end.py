@@ -162,6 +162,10 @@ def test_what_no_run_has_counted_right_fails_a_test(empty: Funnel, export: Path)
     assert "FAIL assert_steps_are_those_of_the_definition" in outcome.stdout
     empty.query("delete from pipedrive_analytics.daily_deal_stats where date = '2024-03-03'")
     assert "WARN assert_no_day_is_missing: 1 row" in empty("test").stdout
+    empty.query(
+        "update pipedrive_staging.funnel_steps set source_type = 'Stage' where step_order = 1"
+    )
+    assert "FAIL assert_the_definition_is_complete: 1 row" in empty("test").stdout
 
 
 def test_the_bundled_expectations_see_what_they_are_for(empty: Funnel, export: Path) -> None:
