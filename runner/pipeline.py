@@ -1,34 +1,48 @@
 """A run: find out what to process, ask whether the sources are fresh, build and test."""
 
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from typing import Any
 
+import psycopg2
 from psycopg2.extensions import connection as Connection  # noqa: N812 - a class in lower case
 
+from runner import __version__
 from runner.console import Console
 from runner.dbt_runner import Dbt
 from runner.errors import ExitCode
 from runner.funnel_table import FunnelMonth, read_funnel
+from runner.ledger import close_open_runs, record_watermark
 from runner.lock import hold_lock
 from runner.plan import Plan, make_plan
-from runner.project import ANALYTICS, REPORTING, Project
+from runner.project import ANALYTICS, META, REPORTING, Project
 from runner.raw_contract import check_raw_contract
 from runner.results import NodeResult, count_statuses, exit_code, problems
-from runner.warehouse import open_warehouse, table_exists
+from runner.warehouse import DAILY_TABLES, open_warehouse, table_exists
 from runner.window import Window
 
 
 @dataclass(frozen=True)
 class RunOptions:
-    """What a run does beside building the models of its window."""
+    """What a run does beside building the models of its window.
+
+    Args:
+        select: Build only these models, in dbt's selection syntax.
+        with_tests: Whether to test what was built.
+        with_freshness: Whether to build nothing where a source is stale.
+        with_healing: Whether to process what is missing or late in other months as well.
+        wait: Seconds to wait for another writer.
+        lock_timeout: Seconds to wait for a table that somebody else has locked; None is the var.
+    """
 
     select: Sequence[str] = ()
     with_tests: bool = True
     with_freshness: bool = True
     with_healing: bool = True
     wait: float = 0
+    lock_timeout: int | None = None
 
 
 @dataclass(frozen=True)
@@ -69,6 +83,105 @@ class RunReport:
         }
 
 
+@dataclass(frozen=True)
+class Pipeline:
+    """The only writer of a target's schemas, for one command that may process several windows.
+
+    Args:
+        project: What it works on.
+        connection: Holds the lock; not dbt's.
+        console: Where it talks.
+        command: Name of the command, for the ledger.
+        dbt: The project parsed once.
+    """
+
+    project: Project
+    connection: Connection
+    console: Console
+    command: str
+    dbt: Dbt
+
+    def process(self, window: Window, options: RunOptions) -> RunReport:
+        """Process a window.
+
+        Raises:
+            FunnelError: It could not run. Failed models, tests and sources are in the report.
+        """
+        begin = time.monotonic()
+        plan = make_plan(
+            self.connection,
+            self.project,
+            window,
+            heal=options.with_healing,
+            requested=self.command != "run",
+        )
+        self.console.say(plan.describe())
+        if plan.outdated_months:
+            self.console.warn(plan.warning())
+        results = self._build(plan, options)
+        built = {result.name for result in results if result.status == "pass"}
+        if plan.watermark and built.issuperset(DAILY_TABLES):
+            record_watermark(self.connection, self.project.schema(META), plan.watermark)
+        latest = None
+        if exit_code(results) is ExitCode.DONE:
+            latest = self._read_latest(plan.months[-1])
+        return RunReport(plan, results, time.monotonic() - begin, latest)
+
+    def _build(self, plan: Plan, options: RunOptions) -> tuple[NodeResult, ...]:
+        dbt_vars = {
+            **plan.window.dbt_vars(),
+            "recorded_as": [f"funnel {self.command}", f"funnel {__version__}"],
+        }
+        if options.lock_timeout is not None:
+            dbt_vars["lock_timeout"] = options.lock_timeout
+        dbt = self.dbt.with_vars(dbt_vars)
+        freshness = dbt.freshness() if options.with_freshness else ()
+        if exit_code(freshness) is not ExitCode.DONE:
+            self.console.warn(
+                "nothing was built, because a source is stale; --no-freshness builds anyway"
+            )
+            return freshness
+        with self.console.progress("Building") as progress:
+            built = dbt.build(options.select, with_tests=options.with_tests, progress=progress)
+        return freshness + built
+
+    def _read_latest(self, month: str) -> FunnelMonth | None:
+        schema = self.project.schema(REPORTING)
+        if not table_exists(self.connection, schema, "monthly_stats"):
+            return None
+        return next(iter(read_funnel(self.connection, schema, month=month)), None)
+
+
+@contextmanager
+def open_pipeline(
+    project: Project, console: Console, command: str, purpose: str, *, wait: float = 0
+) -> Iterator[Pipeline]:
+    """Become the only writer of the project's target while the block runs.
+
+    Args:
+        project: What to work on.
+        console: Where to talk.
+        command: Name of the command, for the ledger.
+        purpose: What it is about, for whoever meets the lock.
+        wait: Seconds to wait for another writer.
+
+    Raises:
+        FunnelError: Another writer holds the lock, or the warehouse or its raw tables are missing.
+    """
+    with (
+        open_warehouse(project) as connection,
+        hold_lock(connection, project.schema(ANALYTICS), f"funnel {command} {purpose}", wait=wait),
+    ):
+        close_open_runs(connection, project.schema(META), "crashed")
+        check_raw_contract(connection, project.raw_schema, project.loaded_at_field)
+        try:
+            yield Pipeline(project, connection, console, command, Dbt(project))
+        except KeyboardInterrupt:
+            with suppress(psycopg2.Error):  # else the next run writes down that it crashed
+                close_open_runs(connection, project.schema(META), "interrupted")
+            raise
+
+
 def run_window(
     project: Project,
     window: Window,
@@ -81,34 +194,6 @@ def run_window(
     Raises:
         FunnelError: It could not run. Failed models, tests and sources are in the report instead.
     """
-    begin = time.monotonic()
-    schema = project.schema(ANALYTICS)
-    purpose = f"funnel {command} {window.source_dt}"
-    with (
-        open_warehouse(project) as connection,
-        hold_lock(connection, schema, purpose, wait=options.wait),
-    ):
-        check_raw_contract(connection, project.raw_schema, project.loaded_at_field)
-        plan = make_plan(connection, project, window, heal=options.with_healing)
-        console.say(plan.describe())
-        results = _process(Dbt(project, plan.window.dbt_vars()), options, console)
-        latest = None
-        if exit_code(results) is ExitCode.DONE:
-            latest = _read_latest(connection, project.schema(REPORTING), plan.months[-1])
-    return RunReport(plan, results, time.monotonic() - begin, latest)
-
-
-def _read_latest(connection: Connection, schema: str, month: str) -> FunnelMonth | None:
-    if not table_exists(connection, schema, "monthly_stats"):
-        return None
-    return next(iter(read_funnel(connection, schema, month=month)), None)
-
-
-def _process(dbt: Dbt, options: RunOptions, console: Console) -> tuple[NodeResult, ...]:
-    freshness = dbt.freshness() if options.with_freshness else ()
-    if exit_code(freshness) is not ExitCode.DONE:
-        console.warn("nothing was built, because a source is stale; --no-freshness builds anyway")
-        return freshness
-    with console.progress("Building") as progress:
-        built = dbt.build(options.select, with_tests=options.with_tests, progress=progress)
-    return freshness + built
+    purpose = str(window.source_dt)
+    with open_pipeline(project, console, command, purpose, wait=options.wait) as pipeline:
+        return pipeline.process(window, options)

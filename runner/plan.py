@@ -4,7 +4,7 @@ import json
 import shlex
 from calendar import monthrange
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, field, replace
 from datetime import date, timedelta
 from typing import Any
 
@@ -14,10 +14,14 @@ from psycopg2 import sql
 from psycopg2.extensions import connection as Connection  # noqa: N812 - a class in lower case
 
 from runner.errors import FunnelError
-from runner.project import ANALYTICS, Project
+from runner.late_rows import LateRows, Watermark, find_late_rows
+from runner.ledger import find_outdated_months, hash_definition, read_watermark
+from runner.project import ANALYTICS, META, Project
 from runner.raw_contract import RAW_TABLES
-from runner.warehouse import DAILY_TABLES, built_through, table_exists
+from runner.warehouse import DAILY_TABLES, built_through, find_built_range, table_exists
 from runner.window import Window
+
+LATE = "late rows"
 
 
 @dataclass(frozen=True)
@@ -26,13 +30,21 @@ class Plan:
 
     Args:
         window: The window, with the months that healing adds.
-        reasons: Why each month is processed, by 'YYYY-MM', oldest first: window, first build, gap.
+        reasons: Why each month is processed, by 'YYYY-MM', oldest first: window, requested, first
+            build, gap, late rows.
         rows_to_read: The server's estimate of the raw events in these months, by raw table.
+        late_rows: Rows loaded since the last run for months before the window, by 'YYYY-MM'.
+        watermark: Up to when all rows are counted once this plan is carried out; None where it
+            leaves something out.
+        outdated_months: Months that stay as they were counted under another definition.
     """
 
     window: Window
     reasons: Mapping[str, tuple[str, ...]]
     rows_to_read: Mapping[str, int]
+    late_rows: Mapping[str, LateRows]
+    watermark: Watermark | None
+    outdated_months: tuple[str, ...]
 
     @property
     def months(self) -> tuple[str, ...]:
@@ -47,11 +59,27 @@ class Plan:
         gaps = [month for month, reasons in self.reasons.items() if "gap" in reasons]
         if gaps:
             text += f"; {_name_months(gaps)} because days are missing"
+        if self.late_rows:
+            count = sum(rows.count for rows in self.late_rows.values())
+            text += f"; {_name_months(list(self.late_rows))} because of {count:,} late rows"
         return text
+
+    def warning(self) -> str:
+        """Return what history no longer matches the funnel's definition, or nothing."""
+        if not self.outdated_months:
+            return ""
+        return (
+            f"seeds/funnel_steps.csv has changed since {_name_months(self.outdated_months)}, were "
+            f"counted. Count them again: funnel rebuild --from {self.outdated_months[0]}-01"
+        )
 
     def draw(self, target: str) -> str:
         """Return the plan as a table, the rows to read, and the command of plain dbt."""
-        lines = [f"{month}  {', '.join(reasons)}" for month, reasons in self.reasons.items()]
+        lines = []
+        for month, reasons in self.reasons.items():
+            late = self.late_rows.get(month)
+            said = (late.describe() if late and name == LATE else name for name in reasons)
+            lines.append(f"{month}  {', '.join(said)}")
         rows = [f"about {count:,} rows of {table}" for table, count in self.rows_to_read.items()]
         dbt_vars = json.dumps(self.window.dbt_vars())
         command = f"dbt build --target {target} --vars {shlex.quote(dbt_vars)}"
@@ -64,20 +92,35 @@ class Plan:
             "last_day": self.window.last_day,
             "months": [
                 {"month": month, "reasons": list(reasons)}
+                | ({"late_rows": asdict(self.late_rows[month])} if LATE in reasons else {})
                 for month, reasons in self.reasons.items()
             ],
+            "outdated_months": list(self.outdated_months),
             "rows_to_read": dict(self.rows_to_read),
             "dbt_vars": self.window.dbt_vars(),
         }
 
 
 def make_plan(
-    connection: Connection, project: Project, window: Window, *, heal: bool = True
+    connection: Connection,
+    project: Project,
+    window: Window,
+    *,
+    heal: bool = True,
+    requested: bool = False,
 ) -> Plan:
     """Return what a run over a window has to process, given what is built. Writes nothing.
 
-    Healing adds the months before that of `source_dt` that lack days. Where the month of
-    `source_dt` is built further, its later days are processed too: they depend on the earlier ones.
+    Healing adds the months before that of `source_dt` that lack days, and those for which rows were
+    loaded since the last run that healed. Where the month of `source_dt` is built further, its
+    later days are processed too: they depend on the earlier ones.
+
+    Args:
+        connection: A connection to the warehouse.
+        project: Names the schemas and the raw tables.
+        window: The window before healing.
+        heal: Whether to heal.
+        requested: Whether a person chose these months.
 
     Raises:
         FunnelError: The warehouse cannot be read.
@@ -85,17 +128,64 @@ def make_plan(
     schema = project.schema(ANALYTICS)
     first_build = not any(table_exists(connection, schema, table) for table in DAILY_TABLES)
     base = window.processed_months(first_build=first_build)
-    missing = find_gaps(connection, schema, window.source_dt) if heal else ()
-    gaps = tuple(month for month in missing if month not in base)
+    found = Findings()
+    if heal:
+        found = _find_what_to_heal(connection, project, window.source_dt, base)
     built = built_through(connection, schema, window.source_dt)
+    healed = sorted({*found.gaps, *found.late_rows})
     window = replace(
         window,
         process_through=built if built and built > window.source_dt else None,
-        reprocess_months=gaps,
+        reprocess_months=tuple(healed),
     )
-    in_base = ("first build",) if first_build else ("window",)
-    reasons = {month: in_base if month in base else ("gap",) for month in sorted((*base, *gaps))}
-    return Plan(window, reasons, _estimate_rows(connection, project, window, tuple(reasons)))
+    in_base = "requested" if requested else "first build" if first_build else "window"
+    reasons: dict[str, tuple[str, ...]] = {month: (in_base,) for month in base}
+    for month in healed:
+        named = {"gap": found.gaps, LATE: found.late_rows}
+        reasons[month] = tuple(name for name, months in named.items() if month in months)
+    definition = hash_definition(project.root)
+    outdated = find_outdated_months(connection, project.schema(META), definition)
+    return Plan(
+        window,
+        dict(sorted(reasons.items())),
+        _estimate_rows(connection, project, window, tuple(sorted(reasons))),
+        found.late_rows,
+        found.watermark,
+        tuple(month for month in outdated if month not in reasons),
+    )
+
+
+@dataclass(frozen=True)
+class Findings:
+    """What there is to heal outside of a window, and up to when that has been looked for."""
+
+    gaps: tuple[str, ...] = ()
+    late_rows: Mapping[str, LateRows] = field(default_factory=dict)
+    watermark: Watermark | None = None
+
+
+def _find_what_to_heal(
+    connection: Connection, project: Project, source_dt: date, base: tuple[str, ...]
+) -> Findings:
+    schema = project.schema(ANALYTICS)
+    first_day, last_day = find_built_range(connection, schema)
+    late_rows, watermark = find_late_rows(
+        connection,
+        project,
+        read_watermark(connection, project.schema(META)),
+        (first_day or source_dt).replace(day=1),
+    )
+    gaps = find_gaps(connection, schema, source_dt)
+    return Findings(
+        tuple(month for month in gaps if month not in base),
+        {
+            month: rows
+            for month, rows in late_rows.items()
+            if month not in base and month <= f"{source_dt:%Y-%m}"
+        },
+        # Late rows of months after an old reference date are left to a later run.
+        watermark if last_day is None or last_day.replace(day=1) <= source_dt else None,
+    )
 
 
 def find_gaps(connection: Connection, schema: str, source_dt: date) -> tuple[str, ...]:

@@ -11,7 +11,8 @@ from runner.errors import FunnelError
 PRODUCTION_TARGETS = ("local", "prod")
 TARGETS = ("local", "dev", "prod")
 STAGING, ANALYTICS, REPORTING = "pipedrive_staging", "pipedrive_analytics", "pipedrive_reporting"
-BUILT_SCHEMAS = (STAGING, ANALYTICS, REPORTING)
+META = "pipedrive_meta"
+BUILT_SCHEMAS = (STAGING, ANALYTICS, REPORTING, META)
 
 
 @dataclass(frozen=True)

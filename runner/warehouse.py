@@ -106,6 +106,26 @@ def built_through(connection: Connection, schema: str, month: date) -> date | No
     return max((day for day in last_days if day), default=None)
 
 
+def find_built_range(connection: Connection, schema: str) -> tuple[date | None, date | None]:
+    """Return the first and the last day that either daily table holds.
+
+    Args:
+        connection: A connection to the warehouse.
+        schema: The schema of the daily tables, as on the target.
+
+    Raises:
+        FunnelError: The tables cannot be read.
+    """
+    days: list[date] = []
+    for table in DAILY_TABLES:
+        if table_exists(connection, schema, table):
+            query = sql.SQL("select min(date), max(date) from {}")
+            with _reading(schema, table), connection.cursor() as cursor:
+                cursor.execute(query.format(sql.Identifier(schema, table)))
+                days += [day for day in cursor.fetchone() or () if day]
+    return (min(days), max(days)) if days else (None, None)
+
+
 def _last_day(
     connection: Connection, schema: str, table: str, first_day: date, end_day: date
 ) -> date | None:

@@ -1,0 +1,26 @@
+{%- macro create_runs_table() -%}
+    {%- set runs = runs_table() -%}
+    {#- Looked up first: `create … if not exists` asks for a permission even where it does nothing. -#}
+    {%- if not adapter.check_schema_exists(runs.database, runs.schema) -%}
+        create schema if not exists {{ runs.schema }};
+    {%- endif -%}
+    {%- if not adapter.get_relation(runs.database, runs.schema, runs.identifier) %}
+        create table if not exists {{ runs }} (
+            run_id text primary key,
+            command text not null,
+            version text not null,
+            source_dt date not null,
+            months text[] not null,
+            definition text not null,
+            started_at timestamptz not null default clock_timestamp(),
+            finished_at timestamptz,
+            outcome text not null default 'running',
+            is_complete boolean not null default false,
+            models integer,
+            tests integer,
+            rows_written bigint,
+            seen_until timestamptz,
+            recent_rows jsonb
+        );
+    {%- endif -%}
+{%- endmacro -%}

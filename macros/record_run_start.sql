@@ -1,0 +1,23 @@
+{%- macro record_run_start() -%}
+    {%- if execute and flags.WHICH in ('build', 'run') -%}
+        {%- set command = ['dbt ' ~ flags.WHICH, 'dbt ' ~ dbt_version] -%}
+        {%- if var('recorded_as') is not none -%}
+            {%- set command = var('recorded_as') -%}
+        {%- endif -%}
+        {%- set months = [] -%}
+        {%- for month in window_months(first_build=is_first_build()) -%}
+            {%- do months.append("'%04d-%02d'" | format(month // 12, month % 12 + 1)) -%}
+        {%- endfor -%}
+        {{ create_runs_table() }}
+        insert into {{ runs_table() }} (run_id, command, version, source_dt, months, definition)
+        values (
+            '{{ invocation_id }}',
+            '{{ command[0] | string | replace("'", "''") }}',
+            '{{ command[1] | string | replace("'", "''") }}',
+            {{ source_dt() }},
+            array[{{ months | join(', ') }}],
+            '{{ graph.nodes["seed.funnel.funnel_steps"].checksum.checksum }}'
+        );
+        commit
+    {%- endif -%}
+{%- endmacro -%}
