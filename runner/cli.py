@@ -10,7 +10,7 @@ from runner.commands.db import db
 from runner.commands.docs import docs
 from runner.commands.doctor import doctor
 from runner.commands.load import demo, load
-from runner.commands.run import backfill, plan, run
+from runner.commands.run import backfill, plan, rebuild, run
 from runner.commands.show import show
 from runner.console import Console
 from runner.errors import ExitCode, FunnelError
@@ -31,7 +31,7 @@ def cli() -> None:
     """
 
 
-for command in (run, backfill, plan, show, load, demo, test, freshness, docs, doctor, db):
+for command in (run, plan, backfill, rebuild, show, load, demo, test, freshness, docs, doctor, db):
     cli.add_command(command)
 
 

@@ -68,12 +68,22 @@ class Console:
             yield advance
 
     @contextmanager
-    def byte_progress(self, label: str, size: int) -> Iterator[Callable[[int], None] | None]:
-        """Yield what is called with numbers of bytes read; a bar on a terminal, else nothing."""
+    def bar(self, label: str, length: int) -> Iterator[Callable[..., None] | None]:
+        """Yield what is called with how much was done since, and a text to show beside the bar.
+
+        There is a bar on a terminal only; elsewhere nothing is yielded.
+        """
         if self.quiet or not sys.stderr.isatty():
             yield None
             return
-        with click.progressbar(length=size, label=label, file=sys.stderr, width=30) as bar:
+        with click.progressbar(
+            length=length,
+            label=label,
+            item_show_func=lambda text: text or "",
+            show_eta=True,
+            file=sys.stderr,
+            width=30,
+        ) as bar:
             yield bar.update
 
 

@@ -41,7 +41,7 @@ def load_directory(
 
     with (
         open_warehouse(project) as connection,
-        console.byte_progress("Loading", count_bytes(directory)) as progress,
+        console.bar("Loading", count_bytes(directory)) as progress,
     ):
         return load(
             connection,

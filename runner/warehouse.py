@@ -87,6 +87,26 @@ def table_exists(connection: Connection, schema: str, table: str) -> bool:
         return cursor.fetchone() != (None,)
 
 
+def create_schema(connection: Connection, schema: str) -> None:
+    """Create a schema that does not exist yet.
+
+    Raises:
+        FunnelError: This role may not create it.
+    """
+    with connection.cursor() as cursor:
+        # Looked up first: `if not exists` asks for a permission even where it does nothing.
+        cursor.execute("select from pg_catalog.pg_namespace where nspname = %s", (schema,))
+        if cursor.fetchone() is not None:
+            return
+        try:
+            cursor.execute(sql.SQL("create schema if not exists {}").format(sql.Identifier(schema)))
+        except psycopg2.Error as error:
+            raise FunnelError(
+                f"cannot create schema {schema}: {error.diag.message_primary}",
+                hint="`funnel doctor` says which permissions are missing.",
+            ) from error
+
+
 def built_through(connection: Connection, schema: str, month: date) -> date | None:
     """Return the last day of a calendar month that either daily table holds, if any.
 

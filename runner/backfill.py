@@ -1,0 +1,217 @@
+"""A backfill: many months in batches, one after the other, that can be stopped and resumed.
+
+What is left to do is kept in `pipedrive_meta.backfills`, so that also a killed backfill can go on.
+"""
+
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager, nullcontext
+from dataclasses import dataclass, replace
+from datetime import date, timedelta
+
+from dateutil.relativedelta import relativedelta
+from psycopg2 import sql
+from psycopg2.extensions import connection as Connection  # noqa: N812 - a class in lower case
+
+from runner.console import Console
+from runner.errors import ExitCode, FunnelError
+from runner.pipeline import Pipeline, RunOptions, RunReport, open_pipeline
+from runner.project import META, Project
+from runner.warehouse import create_schema, table_exists
+from runner.window import Window, window_between
+
+BACKFILLS = "backfills"
+BATCH_MONTHS = {"month": 1, "quarter": 3, "year": 12, "all": None}
+"""Sizes of a batch in calendar months; `all` is one batch."""
+
+_DAILY_MODELS = ("+daily_activity_stats", "+daily_deal_stats")
+"""What all batches but the last one build: the monthly tables are made of all days anyway."""
+
+
+@dataclass(frozen=True)
+class Backfill:
+    """Months to process in batches.
+
+    Args:
+        command: backfill or rebuild.
+        first: First day; its whole month is processed.
+        last: Last day, included.
+        batch: One of BATCH_MONTHS.
+        next_day: First day of the batch that comes next.
+    """
+
+    command: str
+    first: date
+    last: date
+    batch: str
+    next_day: date
+
+    def batches(self) -> Iterator[Window]:
+        """Yield the windows that are still to be processed, oldest first."""
+        size = BATCH_MONTHS[self.batch]
+        begin = self.next_day
+        while begin <= self.last:
+            end = self.last
+            if size is not None:
+                # Batches end where quarters and years end, wherever the backfill begins.
+                first_month = (begin.month - 1) // size * size + 1
+                next_batch = date(begin.year, first_month, 1) + relativedelta(months=size)
+                end = min(end, next_batch - timedelta(days=1))
+            yield window_between(begin, end)
+            begin = end + timedelta(days=1)
+
+
+def run_backfill(
+    project: Project,
+    backfill: Backfill | None,
+    options: RunOptions,
+    console: Console,
+) -> RunReport:
+    """Process a backfill to its end, or to the first batch that fails.
+
+    Args:
+        project: What to work on.
+        backfill: What to process; None resumes the last one, unless that has come to its end.
+        options: What to do beside; only the last batch tests and heals.
+        console: Where to talk.
+
+    Returns:
+        The report of the last batch, with the months and seconds of all.
+
+    Raises:
+        FunnelError: A batch could not run, or there is nothing to resume.
+    """
+    begin = time.monotonic()
+    command = backfill.command if backfill else "backfill"
+    purpose = f"{backfill.first} to {backfill.last}" if backfill else "--resume"
+    with open_pipeline(project, console, command, purpose, wait=options.wait) as pipeline:
+        schema = project.schema(META)
+        number, backfill = _begin(pipeline.connection, schema, backfill)
+        windows = list(backfill.batches())
+        reasons: dict[str, tuple[str, ...]] = {}
+        try:
+            with _progress(console, backfill, windows) as advance:
+                for window in windows:
+                    is_last = window is windows[-1]
+                    report = _batch_pipeline(pipeline, backfill, windows).process(
+                        window, _batch_options(window, windows, options)
+                    )
+                    reasons |= report.plan.reasons
+                    if report.exit_code is not ExitCode.DONE:
+                        break
+                    _note(pipeline.connection, schema, number, window, is_last=is_last)
+                    advance(window)
+        except BaseException:
+            _say_how_to_resume(console)
+            raise
+        if report.exit_code is not ExitCode.DONE:
+            _say_how_to_resume(console)
+    plan = replace(report.plan, reasons=dict(sorted(reasons.items())))
+    return replace(report, plan=plan, seconds=time.monotonic() - begin)
+
+
+def _batch_pipeline(pipeline: Pipeline, backfill: Backfill, windows: Sequence[Window]) -> Pipeline:
+    """Return the pipeline under the backfill's name; several batches are told of in a bar."""
+    console = pipeline.console
+    if len(windows) > 1:
+        console = replace(console, quiet=True)
+    return replace(pipeline, command=backfill.command, console=console)
+
+
+def _batch_options(window: Window, windows: Sequence[Window], options: RunOptions) -> RunOptions:
+    options = replace(options, with_freshness=options.with_freshness and window is windows[0])
+    if window is windows[-1]:
+        return options
+    return replace(options, select=_DAILY_MODELS, with_tests=False, with_healing=False)
+
+
+@contextmanager
+def _progress(
+    console: Console, backfill: Backfill, windows: Sequence[Window]
+) -> Iterator[Callable[[Window], None]]:
+    """Yield what is called with each finished batch: a bar on a terminal, else a line for each."""
+    begin = time.monotonic()
+    done = 0
+    total = sum(window.months for window in windows)
+    several = len(windows) > 1
+    if several:
+        console.say(f"{total} months in {len(windows)} batches, {windows[0].first_day():%Y-%m} on")
+    with console.bar(backfill.command.capitalize(), total) if several else nullcontext() as bar:
+
+        def advance(window: Window) -> None:
+            nonlocal done
+            done += window.months
+            rate = f"{done / (time.monotonic() - begin):.1f} months/s"
+            if bar:
+                bar(window.months, rate)
+            elif several:
+                console.say(f"{done} of {total} months, through {window.source_dt}, {rate}")
+
+        yield advance
+
+
+def _say_how_to_resume(console: Console) -> None:
+    console.say("To go on from here: funnel backfill --resume", even_if_quiet=True)
+
+
+_CREATE = """
+    create table if not exists {} (
+        backfill_id bigint generated always as identity primary key,
+        command text not null,
+        first_day date not null,
+        last_day date not null,
+        batch text not null,
+        next_day date not null,
+        started_at timestamptz not null default clock_timestamp(),
+        finished_at timestamptz
+    )
+"""
+
+
+def _begin(connection: Connection, schema: str, backfill: Backfill | None) -> tuple[int, Backfill]:
+    """Write a backfill down, or read the last one; return its number as well."""
+    table = sql.Identifier(schema, BACKFILLS)
+    with connection, connection.cursor() as cursor:
+        if backfill is None:
+            return _read_unfinished(connection, schema)
+        if not table_exists(connection, schema, BACKFILLS):
+            create_schema(connection, schema)
+            cursor.execute(sql.SQL(_CREATE).format(table))
+        cursor.execute(
+            sql.SQL(
+                "insert into {} (command, first_day, last_day, batch, next_day)"
+                " values (%s, %s, %s, %s, %s) returning backfill_id"
+            ).format(table),
+            (backfill.command, backfill.first, backfill.last, backfill.batch, backfill.next_day),
+        )
+        (number,) = cursor.fetchone() or (0,)
+        return number, backfill
+
+
+def _read_unfinished(connection: Connection, schema: str) -> tuple[int, Backfill]:
+    row = None
+    if table_exists(connection, schema, BACKFILLS):
+        query = """
+            select backfill_id, command, first_day, last_day, batch, next_day, finished_at
+            from {} order by backfill_id desc limit 1
+        """
+        with connection.cursor() as cursor:
+            cursor.execute(sql.SQL(query).format(sql.Identifier(schema, BACKFILLS)))
+            row = cursor.fetchone()
+    if row is None or row[-1] is not None:
+        raise FunnelError(
+            "there is no backfill to resume",
+            hint="Start one: funnel backfill --from 2024-01-01 --to 2024-03-31",
+        )
+    return row[0], Backfill(*row[1:-1])
+
+
+def _note(
+    connection: Connection, schema: str, number: int, window: Window, *, is_last: bool
+) -> None:
+    query = sql.SQL(
+        "update {} set next_day = %s, finished_at = case when %s then clock_timestamp() end"
+        " where backfill_id = %s"
+    ).format(sql.Identifier(schema, BACKFILLS))
+    with connection.cursor() as cursor:
+        cursor.execute(query, (window.source_dt + timedelta(days=1), is_last, number))
