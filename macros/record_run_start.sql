@@ -5,9 +5,12 @@
             {%- set command = var('recorded_as') -%}
         {%- endif -%}
         {%- set months = [] -%}
-        {%- for month in window_months(first_build=is_first_build()) -%}
-            {%- do months.append("'%04d-%02d'" | format(month // 12, month % 12 + 1)) -%}
-        {%- endfor -%}
+        {%- if 'model.funnel.daily_deal_stats' in selected_resources
+                or 'model.funnel.daily_activity_stats' in selected_resources -%}
+            {%- for month in window_months(first_build=is_first_build()) -%}
+                {%- do months.append("'%04d-%02d'" | format(month // 12, month % 12 + 1)) -%}
+            {%- endfor -%}
+        {%- endif -%}
         {{ create_runs_table() }}
         insert into {{ runs_table() }} (run_id, command, version, source_dt, months, definition)
         values (
@@ -15,7 +18,7 @@
             '{{ command[0] | string | replace("'", "''") }}',
             '{{ command[1] | string | replace("'", "''") }}',
             {{ source_dt() }},
-            array[{{ months | join(', ') }}],
+            cast(array[{{ months | join(', ') }}] as text[]),
             '{{ graph.nodes["seed.funnel.funnel_steps"].checksum.checksum }}'
         );
         commit

@@ -173,7 +173,13 @@ def _begin(connection: Connection, schema: str, backfill: Backfill | None) -> tu
     table = sql.Identifier(schema, BACKFILLS)
     with connection, connection.cursor() as cursor:
         if backfill is None:
-            return _read_unfinished(connection, schema)
+            unfinished = find_unfinished(connection, schema)
+            if unfinished is None:
+                raise FunnelError(
+                    "there is no backfill to resume",
+                    hint="Start one: funnel backfill --from 2024-01-01 --to 2024-03-31",
+                )
+            return unfinished
         if not table_exists(connection, schema, BACKFILLS):
             create_schema(connection, schema)
             cursor.execute(sql.SQL(_CREATE).format(table))
@@ -188,21 +194,19 @@ def _begin(connection: Connection, schema: str, backfill: Backfill | None) -> tu
         return number, backfill
 
 
-def _read_unfinished(connection: Connection, schema: str) -> tuple[int, Backfill]:
-    row = None
-    if table_exists(connection, schema, BACKFILLS):
-        query = """
-            select backfill_id, command, first_day, last_day, batch, next_day, finished_at
-            from {} order by backfill_id desc limit 1
-        """
-        with connection.cursor() as cursor:
-            cursor.execute(sql.SQL(query).format(sql.Identifier(schema, BACKFILLS)))
-            row = cursor.fetchone()
+def find_unfinished(connection: Connection, schema: str) -> tuple[int, Backfill] | None:
+    """Return the last backfill and its number, unless it has come to its end."""
+    if not table_exists(connection, schema, BACKFILLS):
+        return None
+    query = """
+        select backfill_id, command, first_day, last_day, batch, next_day, finished_at
+        from {} order by backfill_id desc limit 1
+    """
+    with connection.cursor() as cursor:
+        cursor.execute(sql.SQL(query).format(sql.Identifier(schema, BACKFILLS)))
+        row = cursor.fetchone()
     if row is None or row[-1] is not None:
-        raise FunnelError(
-            "there is no backfill to resume",
-            hint="Start one: funnel backfill --from 2024-01-01 --to 2024-03-31",
-        )
+        return None
     return row[0], Backfill(*row[1:-1])
 
 

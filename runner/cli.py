@@ -12,6 +12,8 @@ from runner.commands.doctor import doctor
 from runner.commands.load import demo, load
 from runner.commands.run import backfill, plan, rebuild, run
 from runner.commands.show import show
+from runner.commands.status import status
+from runner.commands.verify import verify
 from runner.console import Console
 from runner.errors import ExitCode, FunnelError
 
@@ -31,7 +33,11 @@ def cli() -> None:
     """
 
 
-for command in (run, plan, backfill, rebuild, show, load, demo, test, freshness, docs, doctor, db):
+_COMMANDS = (
+    *(run, plan, backfill, rebuild, verify, status, show),
+    *(load, demo, test, freshness, docs, doctor, db),
+)
+for command in _COMMANDS:
     cli.add_command(command)
 
 

@@ -65,6 +65,16 @@ class Dbt:
         """
         return self._run("test", select, ["unit_test"], progress)
 
+    def compile(self, names: Sequence[str]) -> dict[str, str]:
+        """Return the queries of models, by name, as a run with these vars would send them.
+
+        Raises:
+            FunnelError: dbt could not run.
+        """
+        outcome = cast("RunExecutionResult", self._invoke(["compile", "--select", *names]))
+        compiled: list[Any] = [result.node for result in outcome.results]
+        return {node.name: node.compiled_code for node in compiled}
+
     def freshness(self) -> tuple[NodeResult, ...]:
         """Ask each source when it was last loaded.
 

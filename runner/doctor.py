@@ -1,6 +1,7 @@
 """What is missing for a run, and how to mend it."""
 
 import importlib.metadata
+import os
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass
 from typing import Any, Literal
@@ -9,11 +10,12 @@ from psycopg2.extensions import connection as Connection  # noqa: N812 - a class
 
 from runner.errors import FunnelError
 from runner.packages import is_installed
-from runner.project import ANALYTICS, BUILT_SCHEMAS, Project
+from runner.project import ANALYTICS, BUILT_SCHEMAS, REPORTING, Project
 from runner.raw_contract import RAW_TABLES, check_raw_contract
 from runner.warehouse import DAILY_TABLES, open_warehouse, table_exists
 
 OLDEST_SERVER = 14
+REPORT_READER_VARIABLE = "FUNNEL_REPORT_READER"
 
 
 @dataclass(frozen=True)
@@ -64,7 +66,13 @@ def _examine_warehouse(project: Project, connection: Connection) -> Iterator[Fin
         yield from _examine_raw_tables(connection, raw_schema, loaded_at_field)
     except FunnelError as error:
         yield Finding("raw tables", "fail", error.message, error.hint)
-    yield from _examine_built_schemas(project, connection)
+    if project.target == "prod":
+        yield _examine_excess(connection, raw_schema)
+        yield from _examine_report_reader(project, connection)
+    missing = list(_examine_built_schemas(project, connection))
+    yield from missing
+    if missing:
+        return
     analytics = project.schema(ANALYTICS)
     if all(table_exists(connection, analytics, table) for table in DAILY_TABLES):
         yield Finding("daily tables", "ok", "built")
@@ -87,22 +95,21 @@ def _examine_raw_tables(
     for table in RAW_TABLES:
         name = f"{raw_schema}.{table.name}"
         needed = [column.name for column in table.columns if not column.is_personal]
-        with connection.cursor() as cursor:
-            cursor.execute(
-                "select bool_and(has_column_privilege(cast(%s as regclass), column_name, 'select'))"
-                " from unnest(%s) as needed (column_name)",
-                (name, [*needed, loaded_at_field] if table.event_time else needed),
+        needed.append(loaded_at_field)
+        readable = _find_readable(connection, raw_schema, table.name, needed)
+        if len(readable) < len(needed):
+            unreadable = ", ".join(column for column in needed if column not in readable)
+            yield Finding(
+                f"permission on {name}",
+                "fail",
+                f"your role cannot read {unreadable}",
+                f"grant usage on schema {raw_schema} to your role; "
+                f"grant select ({', '.join(needed)}) on {name} to your role; or docs/roles.sql",
             )
-            if cursor.fetchone() != (True,):
-                yield Finding(
-                    f"permission on {name}",
-                    "fail",
-                    "a column cannot be read",
-                    f"grant select ({', '.join(needed)}) on {name} to your role;",
-                )
-                continue
-            for column in table.indexed_columns(loaded_at_field):
-                cursor.execute(_LEADING_INDEX, (name, column))
+            continue
+        for column in table.indexed_columns(loaded_at_field):
+            with connection.cursor() as cursor:
+                cursor.execute(_LEADING_INDEX, (f'"{raw_schema}"."{table.name}"', column))
                 if cursor.fetchone() is None:
                     yield Finding(
                         f"index on {name} ({column})",
@@ -121,22 +128,125 @@ _LEADING_INDEX = """
 """
 
 
+def _find_readable(
+    connection: Connection, schema: str, table: str, columns: list[str]
+) -> list[str]:
+    """Return which of the columns this role may select."""
+    with connection.cursor() as cursor:
+        cursor.execute(_READABLE, (schema, table, columns))
+        return [column for (column,) in cursor.fetchall()]
+
+
+_READABLE = """
+    select attribute.attname
+    from pg_catalog.pg_namespace as namespace
+    inner join pg_catalog.pg_class as class on class.relnamespace = namespace.oid
+    inner join pg_catalog.pg_attribute as attribute on attribute.attrelid = class.oid
+    where
+        namespace.nspname = %s
+        and class.relname = %s
+        and attribute.attname = any(%s)
+        and has_schema_privilege(namespace.oid, 'usage')
+        and has_column_privilege(class.oid, attribute.attnum, 'select')
+"""
+
+
+def _examine_excess(connection: Connection, raw_schema: str) -> Finding:
+    """Look for rights without which the damage of a mistake or a theft would be smaller."""
+    excess = []
+    for table in RAW_TABLES:
+        personal = [column.name for column in table.columns if column.is_personal]
+        readable = _find_readable(connection, raw_schema, table.name, personal)
+        if readable:
+            excess.append(f"read {', '.join(readable)} in {raw_schema}.{table.name}")
+    with connection.cursor() as cursor:
+        cursor.execute(
+            "select has_schema_privilege(to_regnamespace(%s), 'create')", (f'"{raw_schema}"',)
+        )
+        if cursor.fetchone() == (True,):
+            excess.append(f"create tables in {raw_schema}")
+    if excess:
+        return Finding(
+            "rights",
+            "warn",
+            f"more than a run needs: your role can {' and '.join(excess)}",
+            "Run as a member of funnel_writer, which docs/roles.sql makes.",
+        )
+    return Finding("rights", "ok", "no more than a run needs")
+
+
+def _examine_report_reader(project: Project, connection: Connection) -> Iterator[Finding]:
+    reader = os.environ.get(REPORT_READER_VARIABLE)
+    if not reader:
+        return
+    schema = project.schema(REPORTING)
+    with connection.cursor() as cursor:
+        # In lower case, because dbt does not quote whom it grants to. Null before it is built.
+        cursor.execute(
+            "select has_schema_privilege(oid, to_regnamespace(%s), 'usage')"
+            " and has_table_privilege(oid, to_regclass(%s), 'select')"
+            " from pg_catalog.pg_roles where rolname = lower(%s)",
+            (f'"{schema}"', f'"{schema}".monthly_stats', reader),
+        )
+        may_read = cursor.fetchone()
+    if may_read is None:
+        yield Finding(
+            "report reader",
+            "fail",
+            f"there is no role {reader}, which {REPORT_READER_VARIABLE} names",
+            "Set it to funnel_report_reader, which docs/roles.sql makes, or unset it.",
+        )
+    elif may_read == (False,):
+        yield Finding(
+            "report reader",
+            "warn",
+            f"role {reader} cannot read {schema}.monthly_stats",
+            f"grant usage on schema {schema} to {reader}; "
+            f"grant select on {schema}.monthly_stats to {reader};",
+        )
+    else:
+        yield Finding("report reader", "ok", reader)
+
+
 def _examine_built_schemas(project: Project, connection: Connection) -> Iterator[Finding]:
     for custom_schema in BUILT_SCHEMAS:
         schema = project.schema(custom_schema)
         with connection.cursor() as cursor:
-            cursor.execute(
-                "select case"
-                " when to_regnamespace(%s) is null"
-                " then has_database_privilege(current_database(), 'create')"
-                " else has_schema_privilege(to_regnamespace(%s), 'create, usage') end",
-                (f'"{schema}"', f'"{schema}"'),
-            )
-            allowed = cursor.fetchone() == (True,)
-        if not allowed:
+            cursor.execute(_MAY_BUILD, {"schema": f'"{schema}"'})
+            may_create, others = cursor.fetchone() or (False, None)
+        if not may_create:
             yield Finding(
                 f"permission on schema {schema}",
                 "fail",
                 "your role cannot create tables in it",
-                f"create schema if not exists {schema}; grant all on schema {schema} to your role;",
+                f"create schema if not exists {schema}; grant all on schema {schema} to your role; "
+                "or docs/roles.sql",
             )
+        elif others:
+            yield Finding(
+                f"permission on schema {schema}",
+                "fail",
+                f"your role cannot replace what belongs to another: {', '.join(others)}",
+                "Run docs/roles.sql as their owner, and funnel as a member of funnel_writer.",
+            )
+
+
+# Several privileges in one text would ask for any of them.
+_MAY_BUILD = """
+    select
+        case
+            when to_regnamespace(%(schema)s) is null
+                then has_database_privilege(current_database(), 'create')
+            else
+                has_schema_privilege(to_regnamespace(%(schema)s), 'create')
+                and has_schema_privilege(to_regnamespace(%(schema)s), 'usage')
+        end,
+        (
+            select array_agg(class.relname order by class.relname)
+            from pg_catalog.pg_class as class
+            where
+                class.relnamespace = to_regnamespace(%(schema)s)
+                and class.relkind in ('r', 'p', 'v', 'm')
+                and not pg_has_role(class.relowner, 'usage')
+        )
+"""

@@ -132,18 +132,28 @@ def find_outdated_months(connection: Connection, schema: str, definition: str) -
         return tuple(month for (month,) in cursor.fetchall())
 
 
-def read_runs(connection: Connection, schema: str, limit: int) -> list[RecordedRun]:
-    """Return the latest runs, newest first."""
+def read_last_run(connection: Connection, schema: str, *, good: bool = False) -> RecordedRun | None:
+    """Return the run that began last, if any.
+
+    Args:
+        connection: A connection to the warehouse.
+        schema: The schema of the ledger, as on the target.
+        good: Whether only runs count that succeeded and built both daily tables.
+    """
     if not table_exists(connection, schema, RUNS):
-        return []
+        return None
     fields: dict[str, Any] = RecordedRun.__dataclass_fields__
     columns = sql.SQL(", ").join(sql.Identifier(name) for name in fields)
-    query = "select {columns} from {table} order by started_at desc limit %s"
+    query = """
+        select {columns} from {table}
+        where not %s or (outcome = 'success' and is_complete)
+        order by started_at desc limit 1
+    """
+    table = sql.Identifier(schema, RUNS)
     with connection.cursor(cursor_factory=RealDictCursor) as cursor:
-        cursor.execute(
-            sql.SQL(query).format(columns=columns, table=sql.Identifier(schema, RUNS)), (limit,)
-        )
-        return [RecordedRun(**row) for row in cursor.fetchall()]
+        cursor.execute(sql.SQL(query).format(columns=columns, table=table), (good,))
+        row = cursor.fetchone()
+    return RecordedRun(**row) if row else None
 
 
 def _about_runs(query: str, schema: str, *parts: sql.Composable) -> sql.Composed:

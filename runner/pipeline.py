@@ -101,6 +101,11 @@ class Pipeline:
     command: str
     dbt: Dbt
 
+    @property
+    def recorded_as(self) -> list[str]:
+        """What the ledger says of this command's dbt runs."""
+        return [f"funnel {self.command}", f"funnel {__version__}"]
+
     def process(self, window: Window, options: RunOptions) -> RunReport:
         """Process a window.
 
@@ -130,7 +135,7 @@ class Pipeline:
     def _build(self, plan: Plan, options: RunOptions) -> tuple[NodeResult, ...]:
         dbt_vars = {
             **plan.window.dbt_vars(),
-            "recorded_as": [f"funnel {self.command}", f"funnel {__version__}"],
+            "recorded_as": self.recorded_as,
         }
         if options.lock_timeout is not None:
             dbt_vars["lock_timeout"] = options.lock_timeout

@@ -136,7 +136,7 @@ def make_plan(
     window = replace(
         window,
         process_through=built if built and built > window.source_dt else None,
-        reprocess_months=tuple(healed),
+        reprocess_months=tuple(sorted({*window.reprocess_months, *healed})),
     )
     in_base = "requested" if requested else "first build" if first_build else "window"
     reasons: dict[str, tuple[str, ...]] = {month: (in_base,) for month in base}
@@ -260,4 +260,9 @@ def _estimate_rows(
 
 def _name_months(months: tuple[str, ...] | list[str]) -> str:
     count = f"{len(months)} month{'s' if len(months) > 1 else ''}"
-    return f"{count}, {months[0]}" if len(months) == 1 else f"{count}, {months[0]} to {months[-1]}"
+    if len(months) == 1:
+        return f"{count}, {months[0]}"
+    first, last = (date.fromisoformat(f"{month}-01") for month in (months[0], months[-1]))
+    span = (last.year - first.year) * 12 + last.month - first.month + 1
+    ends = "{} to {}" if span == len(months) else "between {} and {}"
+    return f"{count}, {ends.format(months[0], months[-1])}"

@@ -1,0 +1,18 @@
+"""`funnel status`."""
+
+import click
+
+from runner.options import Invocation, command_options
+
+
+@click.command()
+@command_options
+def status(invocation: Invocation) -> None:
+    """Say where the warehouse stands: last run, days built, gaps, drift, who is at work.
+
+    Example: funnel status --json
+    """
+    from runner.status import read_status
+
+    found = read_status(invocation.project)
+    invocation.console.show(found.draw(), found.document())

@@ -1,0 +1,54 @@
+"""`funnel verify`."""
+
+import click
+
+from runner.errors import ExitCode
+from runner.options import Invocation, command_options
+
+
+@click.command()
+@click.option("--from", "first", metavar="DATE", help="First day.  [default: first day built]")
+@click.option("--to", "last", metavar="DATE", help="Last day, included.  [default: last day built]")
+@click.option("--repair", is_flag=True, help="Process exactly the months that drifted again.")
+@click.option(
+    "--wait",
+    type=click.FloatRange(0),
+    default=0,
+    metavar="SECONDS",
+    help="Wait so long for another run to end.",
+)
+@command_options
+def verify(
+    invocation: Invocation, first: str | None, last: str | None, repair: bool, wait: float
+) -> ExitCode:
+    """Count again straight from the raw rows, and compare with what is stored.
+
+    Finds what a run cannot notice: rows deleted long ago, events moved out of an old month in
+    place, hand edits, a changed funnel. Whole months are compared; drift ends with exit code 1.
+
+    Example: funnel verify --from 2023-01-01 --repair
+    """
+    from runner.verify import verify as compare
+
+    console = invocation.console
+    begin = invocation.date_option("--from", first, allow_future=True) if first else None
+    end = invocation.date_option("--to", last, allow_future=True) if last else None
+    found = compare(invocation.project, console, begin, end, repair=repair, wait=wait)
+    console.show(found.draw(), found.document())
+    drifted = len({drift.month for drift in found.drift})
+    days = f"{found.first_day} to {found.last_day}"
+    if not drifted:
+        console.say(f"{days}: every count is what the raw rows give")
+    elif found.repaired_months:
+        verdict = "repaired" if found.exit_code is ExitCode.DONE else "NOT repaired"
+        console.say(f"{days}: {_months(drifted)} drifted, {verdict}", even_if_quiet=True)
+    else:
+        console.say(
+            f"{days}: {_months(drifted)} drifted. To repair: funnel verify --repair",
+            even_if_quiet=True,
+        )
+    return found.exit_code
+
+
+def _months(count: int) -> str:
+    return f"{count} month{'s' if count > 1 else ''}"
