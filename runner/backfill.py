@@ -16,11 +16,13 @@ from psycopg2.extensions import connection as Connection  # noqa: N812 - a class
 from runner.console import Console
 from runner.errors import ExitCode, FunnelError
 from runner.pipeline import Pipeline, RunOptions, RunReport, open_pipeline
+from runner.plan import Findings
 from runner.project import META, Project
 from runner.warehouse import create_schema, table_exists
 from runner.window import Window, window_between
 
 BACKFILLS = "backfills"
+HOW_TO_RESUME = "To go on from here: funnel backfill --resume"
 BATCH_MONTHS = {"month": 1, "quarter": 3, "year": 12, "all": None}
 """Sizes of a batch in calendar months; `all` is one batch."""
 
@@ -87,6 +89,9 @@ def run_backfill(
     with open_pipeline(project, console, command, purpose, wait=options.wait) as pipeline:
         schema = project.schema(META)
         number, backfill = _begin(pipeline.connection, schema, backfill)
+        # Looked up once, before the first batch reads: what is loaded later is for the next run.
+        rest = window_between(backfill.next_day, backfill.last)
+        found = pipeline.find_what_to_heal(rest, options)
         windows = list(backfill.batches())
         reasons: dict[str, tuple[str, ...]] = {}
         try:
@@ -94,7 +99,9 @@ def run_backfill(
                 for window in windows:
                     is_last = window is windows[-1]
                     report = _batch_pipeline(pipeline, backfill, windows).process(
-                        window, _batch_options(window, windows, options)
+                        window,
+                        _batch_options(window, windows, options),
+                        found if is_last else Findings(),
                     )
                     reasons |= report.plan.reasons
                     if report.exit_code is not ExitCode.DONE:
@@ -102,10 +109,8 @@ def run_backfill(
                     _note(pipeline.connection, schema, number, window, is_last=is_last)
                     advance(window)
         except BaseException:
-            _say_how_to_resume(console)
+            console.say(HOW_TO_RESUME, even_if_quiet=True)
             raise
-        if report.exit_code is not ExitCode.DONE:
-            _say_how_to_resume(console)
     plan = replace(report.plan, reasons=dict(sorted(reasons.items())))
     return replace(report, plan=plan, seconds=time.monotonic() - begin)
 
@@ -122,7 +127,7 @@ def _batch_options(window: Window, windows: Sequence[Window], options: RunOption
     options = replace(options, with_freshness=options.with_freshness and window is windows[0])
     if window is windows[-1]:
         return options
-    return replace(options, select=_DAILY_MODELS, with_tests=False, with_healing=False)
+    return replace(options, select=_DAILY_MODELS, with_tests=False)
 
 
 @contextmanager
@@ -148,10 +153,6 @@ def _progress(
                 console.say(f"{done} of {total} months, through {window.source_dt}, {rate}")
 
         yield advance
-
-
-def _say_how_to_resume(console: Console) -> None:
-    console.say("To go on from here: funnel backfill --resume", even_if_quiet=True)
 
 
 _CREATE = """

@@ -68,11 +68,12 @@ def _examine_warehouse(project: Project, connection: Connection) -> Iterator[Fin
         yield Finding("raw tables", "fail", error.message, error.hint)
     if project.target == "prod":
         yield _examine_excess(connection, raw_schema)
-        yield from _examine_report_reader(project, connection)
     missing = list(_examine_built_schemas(project, connection))
     yield from missing
     if missing:
         return
+    if project.target == "prod" and (reader := os.environ.get(REPORT_READER_VARIABLE)):
+        yield _examine_report_reader(connection, project.schema(REPORTING), reader)
     analytics = project.schema(ANALYTICS)
     if all(table_exists(connection, analytics, table) for table in DAILY_TABLES):
         yield Finding("daily tables", "ok", "built")
@@ -134,7 +135,8 @@ def _find_readable(
     """Return which of the columns this role may select."""
     with connection.cursor() as cursor:
         cursor.execute(_READABLE, (schema, table, columns))
-        return [column for (column,) in cursor.fetchall()]
+        found = {name for (name,) in cursor.fetchall()}
+    return [column for column in columns if column in found]
 
 
 _READABLE = """
@@ -175,11 +177,7 @@ def _examine_excess(connection: Connection, raw_schema: str) -> Finding:
     return Finding("rights", "ok", "no more than a run needs")
 
 
-def _examine_report_reader(project: Project, connection: Connection) -> Iterator[Finding]:
-    reader = os.environ.get(REPORT_READER_VARIABLE)
-    if not reader:
-        return
-    schema = project.schema(REPORTING)
+def _examine_report_reader(connection: Connection, schema: str, reader: str) -> Finding:
     with connection.cursor() as cursor:
         # In lower case, because dbt does not quote whom it grants to. Null before it is built.
         cursor.execute(
@@ -190,22 +188,21 @@ def _examine_report_reader(project: Project, connection: Connection) -> Iterator
         )
         may_read = cursor.fetchone()
     if may_read is None:
-        yield Finding(
+        return Finding(
             "report reader",
             "fail",
             f"there is no role {reader}, which {REPORT_READER_VARIABLE} names",
             "Set it to funnel_report_reader, which docs/roles.sql makes, or unset it.",
         )
-    elif may_read == (False,):
-        yield Finding(
+    if may_read == (False,):
+        return Finding(
             "report reader",
             "warn",
             f"role {reader} cannot read {schema}.monthly_stats",
             f"grant usage on schema {schema} to {reader}; "
             f"grant select on {schema}.monthly_stats to {reader};",
         )
-    else:
-        yield Finding("report reader", "ok", reader)
+    return Finding("report reader", "ok", reader)
 
 
 def _examine_built_schemas(project: Project, connection: Connection) -> Iterator[Finding]:

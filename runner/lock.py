@@ -60,7 +60,7 @@ def hold_lock(
             yield
         finally:
             # A connection that is lost has released it already.
-            with suppress(psycopg2.OperationalError, psycopg2.InterfaceError):
+            with suppress(psycopg2.Error):
                 cursor.execute("select pg_advisory_unlock(hashtextextended(%s, 0))", (name,))
 
 

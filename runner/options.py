@@ -83,7 +83,7 @@ def command_options(function: Callable[..., int | None]) -> Callable[..., None]:
                 traceback.print_exc()
             console.fail(error)
             code = error.exit_code
-        except KeyboardInterrupt:
+        except (KeyboardInterrupt, click.Abort):
             console.fail(FunnelError("interrupted", exit_code=ExitCode.INTERRUPTED))
             code = ExitCode.INTERRUPTED
         except BrokenPipeError:

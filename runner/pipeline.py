@@ -16,7 +16,7 @@ from runner.errors import ExitCode
 from runner.funnel_table import FunnelMonth, read_funnel
 from runner.ledger import close_open_runs, record_watermark
 from runner.lock import hold_lock
-from runner.plan import Plan, make_plan
+from runner.plan import Findings, Plan, find_what_to_heal, make_plan
 from runner.project import ANALYTICS, META, REPORTING, Project
 from runner.raw_contract import check_raw_contract
 from runner.results import NodeResult, count_statuses, exit_code, problems
@@ -106,8 +106,25 @@ class Pipeline:
         """What the ledger says of this command's dbt runs."""
         return [f"funnel {self.command}", f"funnel {__version__}"]
 
-    def process(self, window: Window, options: RunOptions) -> RunReport:
-        """Process a window.
+    def find_what_to_heal(self, window: Window, options: RunOptions) -> Findings:
+        """Return what lies outside of a window and is to be processed with it.
+
+        Raises:
+            FunnelError: The warehouse cannot be read.
+        """
+        if not options.with_healing:
+            return Findings()
+        return find_what_to_heal(self.connection, self.project, window)
+
+    def process(
+        self, window: Window, options: RunOptions, found: Findings | None = None
+    ) -> RunReport:
+        """Process a window and what is to be healed beside it.
+
+        Args:
+            window: What to process.
+            options: What to do beside.
+            found: What to heal, if that is known already.
 
         Raises:
             FunnelError: It could not run. Failed models, tests and sources are in the report.
@@ -117,7 +134,7 @@ class Pipeline:
             self.connection,
             self.project,
             window,
-            heal=options.with_healing,
+            self.find_what_to_heal(window, options) if found is None else found,
             requested=self.command != "run",
         )
         self.console.say(plan.describe())

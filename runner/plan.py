@@ -101,25 +101,67 @@ class Plan:
         }
 
 
+@dataclass(frozen=True)
+class Findings:
+    """What there is to heal outside of a window, and up to when that has been looked for.
+
+    Args:
+        gaps: Months that lack days, as 'YYYY-MM'.
+        late_rows: Rows loaded since the last run that looked for them, by month.
+        watermark: For the next look; None where this one has left something out.
+    """
+
+    gaps: tuple[str, ...] = ()
+    late_rows: Mapping[str, LateRows] = field(default_factory=dict)
+    watermark: Watermark | None = None
+
+
+def find_what_to_heal(connection: Connection, project: Project, window: Window) -> Findings:
+    """Return the months outside of a window, none after it, that lack days or got late rows.
+
+    Raises:
+        FunnelError: The warehouse cannot be read.
+    """
+    schema = project.schema(ANALYTICS)
+    first_day, last_day = find_built_range(connection, schema)
+    base = window.processed_months(first_build=first_day is None)
+    late_rows, watermark = find_late_rows(
+        connection,
+        project,
+        read_watermark(connection, project.schema(META)),
+        (first_day or window.source_dt).replace(day=1),
+    )
+    gaps = find_gaps(connection, schema, window.source_dt)
+    return Findings(
+        tuple(month for month in gaps if month not in base),
+        {
+            month: rows
+            for month, rows in late_rows.items()
+            if month not in base and month <= f"{window.source_dt:%Y-%m}"
+        },
+        # Late rows of months after an old reference date are left to a later run.
+        watermark if last_day is None or last_day.replace(day=1) <= window.source_dt else None,
+    )
+
+
 def make_plan(
     connection: Connection,
     project: Project,
     window: Window,
+    found: Findings,
     *,
-    heal: bool = True,
     requested: bool = False,
 ) -> Plan:
     """Return what a run over a window has to process, given what is built. Writes nothing.
 
-    Healing adds the months before that of `source_dt` that lack days, and those for which rows were
-    loaded since the last run that healed. Where the month of `source_dt` is built further, its
-    later days are processed too: they depend on the earlier ones.
+    Where the month of `source_dt` is built further, its later days are processed too: they depend
+    on the earlier ones.
 
     Args:
         connection: A connection to the warehouse.
         project: Names the schemas and the raw tables.
         window: The window before healing.
-        heal: Whether to heal.
+        found: What to heal beside it.
         requested: Whether a person chose these months.
 
     Raises:
@@ -128,11 +170,8 @@ def make_plan(
     schema = project.schema(ANALYTICS)
     first_build = not any(table_exists(connection, schema, table) for table in DAILY_TABLES)
     base = window.processed_months(first_build=first_build)
-    found = Findings()
-    if heal:
-        found = _find_what_to_heal(connection, project, window.source_dt, base)
     built = built_through(connection, schema, window.source_dt)
-    healed = sorted({*found.gaps, *found.late_rows})
+    healed = {*found.gaps, *found.late_rows}
     window = replace(
         window,
         process_through=built if built and built > window.source_dt else None,
@@ -152,39 +191,6 @@ def make_plan(
         found.late_rows,
         found.watermark,
         tuple(month for month in outdated if month not in reasons),
-    )
-
-
-@dataclass(frozen=True)
-class Findings:
-    """What there is to heal outside of a window, and up to when that has been looked for."""
-
-    gaps: tuple[str, ...] = ()
-    late_rows: Mapping[str, LateRows] = field(default_factory=dict)
-    watermark: Watermark | None = None
-
-
-def _find_what_to_heal(
-    connection: Connection, project: Project, source_dt: date, base: tuple[str, ...]
-) -> Findings:
-    schema = project.schema(ANALYTICS)
-    first_day, last_day = find_built_range(connection, schema)
-    late_rows, watermark = find_late_rows(
-        connection,
-        project,
-        read_watermark(connection, project.schema(META)),
-        (first_day or source_dt).replace(day=1),
-    )
-    gaps = find_gaps(connection, schema, source_dt)
-    return Findings(
-        tuple(month for month in gaps if month not in base),
-        {
-            month: rows
-            for month, rows in late_rows.items()
-            if month not in base and month <= f"{source_dt:%Y-%m}"
-        },
-        # Late rows of months after an old reference date are left to a later run.
-        watermark if last_day is None or last_day.replace(day=1) <= source_dt else None,
     )
 
 

@@ -67,12 +67,20 @@ def open_warehouse(project: Project) -> Iterator[Connection]:
     server's socket folder, nothing is started.
 
     Raises:
-        FunnelError: As `connect`; or the embedded server does not start.
+        FunnelError: As `connect`; or the embedded server does not start, or the connection is lost.
     """
     server = _find_embedded_server(project)
     running = _embedded_server(server) if server else nullcontext()
     with running, closing(connect(project)) as connection:
-        yield connection
+        try:
+            yield connection
+        except psycopg2.Error as error:
+            if not connection.closed:
+                raise
+            raise FunnelError(
+                f"the connection to {project.target} was lost: {_first_line(error)}",
+                hint="Run it again; what was written is whole.",
+            ) from error
 
 
 def table_exists(connection: Connection, schema: str, table: str) -> bool:
@@ -165,11 +173,14 @@ def _reading(schema: str, table: str) -> Iterator[None]:
     try:
         yield
     except psycopg2.Error as error:
-        reason = (error.diag.message_primary or str(error)).strip().partition("\n")[0]
         raise FunnelError(
-            f"cannot read {schema}.{table}: {reason}",
+            f"cannot read {schema}.{table}: {_first_line(error)}",
             hint="`funnel doctor` looks for what is missing.",
         ) from error
+
+
+def _first_line(error: psycopg2.Error) -> str:
+    return (error.diag.message_primary or str(error)).strip().partition("\n")[0]
 
 
 def _find_embedded_server(project: Project) -> LocalPostgres | None:

@@ -215,9 +215,9 @@ def rebuild(
             raise FunnelError(
                 f"rebuild would rewrite the counts of {months}", hint="Add --yes if you mean it."
             )
-        click.confirm(
-            f"Rewrite the counts of {months} from the raw rows of today?", abort=True, err=True
-        )
+        question = f"Rewrite the counts of {months} from the raw rows of today?"
+        if not click.confirm(question, err=True):
+            raise FunnelError("nothing was rewritten")
     return _run_batches(invocation, ("rebuild", begin, end, batch), **options)
 
 
@@ -286,7 +286,7 @@ def _run_batches(
     **options: Any,  # noqa: ANN401 - those of writing_options
 ) -> ExitCode:
     """Process what was requested (command, first day, last day, batch), or what was left undone."""
-    from runner.backfill import Backfill, run_backfill
+    from runner.backfill import HOW_TO_RESUME, Backfill, run_backfill
 
     if request is None and dry_run:
         raise FunnelError("--resume has no --dry-run", hint="`funnel status` shows what is left.")
@@ -301,6 +301,8 @@ def _run_batches(
     run_options = _run_options(**options)
     report = run_backfill(invocation.project, asked, run_options, invocation.console)
     print_report(invocation.console, report)
+    if report.exit_code is not ExitCode.DONE:
+        invocation.console.say(HOW_TO_RESUME, even_if_quiet=True)
     return report.exit_code
 
 
@@ -328,15 +330,16 @@ def _run_options(  # noqa: PLR0913 - the options of writing_options
 def _show_plan(
     invocation: Invocation, window: Window, *, heal: bool, requested: bool = False
 ) -> None:
-    from runner.plan import make_plan
+    from runner.plan import Findings, find_what_to_heal, make_plan
     from runner.raw_contract import check_raw_contract
     from runner.warehouse import open_warehouse
 
     project = invocation.project
     with open_warehouse(project) as connection:
         check_raw_contract(connection, project.raw_schema, project.loaded_at_field)
-        found = make_plan(connection, project, window, heal=heal, requested=requested)
-    invocation.console.say(found.describe())
-    if found.outdated_months:
-        invocation.console.warn(found.warning())
-    invocation.console.show(found.draw(project.target), found.document())
+        found = find_what_to_heal(connection, project, window) if heal else Findings()
+        planned = make_plan(connection, project, window, found, requested=requested)
+    invocation.console.say(planned.describe())
+    if planned.outdated_months:
+        invocation.console.warn(planned.warning())
+    invocation.console.show(planned.draw(project.target), planned.document())

@@ -121,6 +121,6 @@ def test_a_plan_says_why_and_writes_nothing(empty: Funnel, tmp_path: Path) -> No
     assert "2024-03  gap" in dry
     assert "dbt build --target local --vars" in dry
     backfill = empty.done("backfill", "--from", "2024-03-20", "--to", "2024-03-21", "--dry-run")
-    assert backfill.stdout.startswith("2024-03  window")
+    assert backfill.stdout.startswith("2024-03  requested")
     built = "select max(date)::text from pipedrive_analytics.daily_deal_stats"
     assert empty.query(built) == [("2024-03-15",)]
