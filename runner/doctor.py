@@ -224,7 +224,7 @@ def _examine_built_schemas(project: Project, connection: Connection) -> Iterator
                 f"permission on schema {schema}",
                 "fail",
                 f"your role cannot replace what belongs to another: {', '.join(others)}",
-                "Run docs/roles.sql as their owner, and funnel as a member of funnel_writer.",
+                "Run docs/roles.sql as a superuser: it hands them over to funnel_writer.",
             )
 
 

@@ -72,7 +72,9 @@ def describe_holder(connection: Connection, schema: str) -> str:
     if row is None:
         return ""
     purpose, user, since = row
-    return f"{purpose or 'a run'} of {user}, since {since:%Y-%m-%d %H:%M:%S %Z}"
+    # Another role's beginning is hidden from all but superusers and members of pg_read_all_stats.
+    beginning = f", since {since:%Y-%m-%d %H:%M:%S %Z}" if since else ""
+    return f"{purpose or 'a run'} of {user}{beginning}"
 
 
 def _try(connection: Connection, name: str) -> bool:
