@@ -57,16 +57,26 @@ TABLES = {
 RAW_SCHEMA = """
 create schema pipedrive_raw;
 set search_path = pipedrive_raw;
+create table loaded (_loaded_at timestamptz default clock_timestamp());
 create table activity (
     activity_id bigint, type text, assigned_to_user bigint, deal_id bigint, done boolean,
-    due_to timestamp
+    due_to timestamp, like loaded including defaults
 );
-create table activity_types (id bigint, name text, active boolean, type text);
+create table activity_types (
+    id bigint, name text, active boolean, type text, like loaded including defaults
+);
 create table deal_changes (
-    deal_id bigint, change_time timestamp, changed_field_key text, new_value text
+    deal_id bigint, change_time timestamp, changed_field_key text, new_value text,
+    like loaded including defaults
 );
-create table fields (id bigint, field_key text, name text, field_value_options jsonb);
-create table stages (stage_id bigint, stage_name text);
+create table fields (
+    id bigint, field_key text, name text, field_value_options jsonb,
+    like loaded including defaults
+);
+create table stages (stage_id bigint, stage_name text, like loaded including defaults);
+create table users (
+    id bigint, name text, email text, modified timestamp, like loaded including defaults
+);
 """
 
 with (ROOT / "seeds" / "funnel_steps.csv").open(encoding="utf-8") as seed_file:
