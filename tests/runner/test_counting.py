@@ -533,6 +533,29 @@ def test_the_reporting_time_zone_decides_on_the_day(berlin: Funnel) -> None:
         assert funnel_month(tables, "2024-11", step) == (2, 2)
 
 
+@pytest.mark.parametrize(
+    ("day", "moments"),
+    [
+        # 31 March has 23 hours, 27 October 25.
+        ("2024-03-31", ["2024-03-30 23:30", "2024-03-31 00:30", "2024-03-31 21:59:59"]),
+        ("2024-04-01", ["2024-03-31 22:00", "2024-03-31 23:30", "2024-04-01 00:30"]),
+        ("2024-10-27", ["2024-10-26 22:00", "2024-10-26 23:30", "2024-10-27 00:30"]),
+        ("2024-10-27", ["2024-10-27 01:30", "2024-10-27 22:30", "2024-10-27 22:59:59"]),
+        ("2024-10-28", ["2024-10-27 23:00", "2024-10-27 23:30", "2024-10-28 00:30"]),
+    ],
+)
+def test_around_a_change_of_clocks_events_keep_their_local_day(
+    berlin: Funnel, day: str, moments: list[str]
+) -> None:
+    rows = [activity(deal, moment) for deal, moment in enumerate(moments)]
+    changes = [stage(deal, moment) for deal, moment in enumerate(moments)]
+    berlin.load(Raw(FUNNEL, rows, TYPES, changes, (), STAGES))
+    tables = berlin.run(Run(date.fromisoformat(day), backfill_period=0, months=2))
+    for table in TWINS:
+        happened = {row[0]: row[-1] for row in tables[table] if row[-1]}
+        assert happened == {date.fromisoformat(day): 3}
+
+
 # Random examples.
 
 
