@@ -2,7 +2,7 @@
     {%- set runs = runs_table() -%}
     {#- Looked up first: `create … if not exists` asks for a permission even where it does nothing. -#}
     {%- if not adapter.check_schema_exists(runs.database, runs.schema) -%}
-        create schema if not exists {{ runs.schema }};
+        create schema if not exists {{ adapter.quote(runs.schema) }};
     {%- endif -%}
     {%- if not adapter.get_relation(runs.database, runs.schema, runs.identifier) %}
         create table if not exists {{ runs }} (

@@ -1,5 +1,5 @@
 {%- macro record_run_end(results) -%}
-    {%- if execute and flags.WHICH in ('build', 'run') -%}
+    {%- if execute and flags.WHICH in ('build', 'run', 'seed') -%}
         {%- set models = results | selectattr('node.resource_type', 'equalto', 'model') | list -%}
         {%- set built = models | selectattr('status', 'equalto', 'success') | list -%}
         {%- set daily = built

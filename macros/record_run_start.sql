@@ -1,5 +1,5 @@
 {%- macro record_run_start() -%}
-    {%- if execute and flags.WHICH in ('build', 'run') -%}
+    {%- if execute and flags.WHICH in ('build', 'run', 'seed') -%}
         {%- set command = ['dbt ' ~ flags.WHICH, 'dbt ' ~ dbt_version] -%}
         {%- if var('recorded_as') is not none -%}
             {%- set command = var('recorded_as') -%}
@@ -11,6 +11,13 @@
                 {%- do months.append("'%04d-%02d'" | format(month // 12, month % 12 + 1)) -%}
             {%- endfor -%}
         {%- endif -%}
+        {#- Without the seed, a run counts by the definition of the run before it. -#}
+        {%- set definition = "coalesce((
+            select definition from " ~ runs_table() ~ " order by started_at desc limit 1), '')" -%}
+        {%- if 'seed.funnel.funnel_steps' in selected_resources -%}
+            {%- set definition =
+                "'" ~ graph.nodes['seed.funnel.funnel_steps'].checksum.checksum ~ "'" -%}
+        {%- endif -%}
         {{ create_runs_table() }}
         insert into {{ runs_table() }} (run_id, command, version, source_dt, months, definition)
         values (
@@ -19,7 +26,7 @@
             '{{ command[1] | string | replace("'", "''") }}',
             {{ source_dt() }},
             cast(array[{{ months | join(', ') }}] as text[]),
-            '{{ graph.nodes["seed.funnel.funnel_steps"].checksum.checksum }}'
+            {{ definition }}
         );
         commit
     {%- endif -%}

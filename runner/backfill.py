@@ -86,7 +86,14 @@ def run_backfill(
     begin = time.monotonic()
     command = backfill.command if backfill else "backfill"
     purpose = f"{backfill.first} to {backfill.last}" if backfill else "--resume"
-    with open_pipeline(project, console, command, purpose, wait=options.wait) as pipeline:
+    with open_pipeline(
+        project,
+        console,
+        command,
+        purpose,
+        wait=options.wait,
+        lock_timeout=options.lock_timeout,
+    ) as pipeline:
         schema = project.schema(META)
         number, backfill = _begin(pipeline.connection, schema, backfill)
         # Looked up once, before the first batch reads: what is loaded later is for the next run.
@@ -196,27 +203,32 @@ def _begin(connection: Connection, schema: str, backfill: Backfill | None) -> tu
 
 
 def find_unfinished(connection: Connection, schema: str) -> tuple[int, Backfill] | None:
-    """Return the last backfill and its number, unless it has come to its end."""
+    """Return the last backfill that has not come to its end, and its number."""
     if not table_exists(connection, schema, BACKFILLS):
         return None
     query = """
-        select backfill_id, command, first_day, last_day, batch, next_day, finished_at
-        from {} order by backfill_id desc limit 1
+        select backfill_id, command, first_day, last_day, batch, next_day
+        from {} where finished_at is null order by backfill_id desc limit 1
     """
     with connection.cursor() as cursor:
         cursor.execute(sql.SQL(query).format(sql.Identifier(schema, BACKFILLS)))
         row = cursor.fetchone()
-    if row is None or row[-1] is not None:
-        return None
-    return row[0], Backfill(*row[1:-1])
+    return (row[0], Backfill(*row[1:])) if row else None
 
 
 def _note(
     connection: Connection, schema: str, number: int, window: Window, *, is_last: bool
 ) -> None:
-    query = sql.SQL(
-        "update {} set next_day = %s, finished_at = case when %s then clock_timestamp() end"
-        " where backfill_id = %s"
-    ).format(sql.Identifier(schema, BACKFILLS))
-    with connection.cursor() as cursor:
-        cursor.execute(query, (window.source_dt + timedelta(days=1), is_last, number))
+    """Write down that a batch is done; the last one also ends older backfills that it contains."""
+    table = sql.Identifier(schema, BACKFILLS)
+    done = sql.SQL("update {} set next_day = %s where backfill_id = %s").format(table)
+    end = sql.SQL(
+        "update {} as older set finished_at = clock_timestamp() from {} as this"
+        " where this.backfill_id = %s and older.finished_at is null"
+        " and older.next_day >= this.first_day and older.last_day <= this.last_day"
+        " or older.backfill_id = %s and this.backfill_id = %s"
+    ).format(table, table)
+    with connection, connection.cursor() as cursor:
+        cursor.execute(done, (window.source_dt + timedelta(days=1), number))
+        if is_last:
+            cursor.execute(end, (number, number, number))

@@ -110,7 +110,8 @@ def _examine_raw_tables(
             continue
         for column in table.indexed_columns(loaded_at_field):
             with connection.cursor() as cursor:
-                cursor.execute(_LEADING_INDEX, (f'"{raw_schema}"."{table.name}"', column))
+                relation = f'"{raw_schema}"."{table.name}"'
+                cursor.execute(_LEADING_INDEX, {"table": relation, "column": column})
                 if cursor.fetchone() is None:
                     yield Finding(
                         f"index on {name} ({column})",
@@ -125,7 +126,10 @@ _LEADING_INDEX = """
     from pg_catalog.pg_index as index
     inner join pg_catalog.pg_attribute as attribute
         on attribute.attrelid = index.indrelid and attribute.attnum = index.indkey[0]
-    where index.indrelid = cast(%s as regclass) and attribute.attname = %s
+    where index.indrelid = cast(%(table)s as regclass) and attribute.attname = %(column)s
+    union all
+    -- A view has no index; that of the table behind it is its owner's matter.
+    select from pg_catalog.pg_class where oid = cast(%(table)s as regclass) and relkind = 'v'
 """
 
 

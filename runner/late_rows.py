@@ -8,7 +8,7 @@ something else there, it goes back by these hours.
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from datetime import date, datetime, timedelta
+from datetime import date, datetime, timedelta, timezone
 
 from psycopg2 import sql
 from psycopg2.extensions import connection as Connection  # noqa: N812 - a class in lower case
@@ -136,5 +136,6 @@ def _recent_rows(cursor: Cursor, project: Project, until: datetime) -> dict[str,
 
 
 def _moment(moment: datetime) -> sql.Composable:
-    # As text without a type: it takes the type of the column, and so its index.
-    return sql.Literal(moment.isoformat())
+    # As text without a type, it takes the type of the column, and so its index; in UTC, because a
+    # column without time zone ignores the offset.
+    return sql.Literal(moment.astimezone(timezone.utc).isoformat())

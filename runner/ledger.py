@@ -84,7 +84,7 @@ def read_watermark(connection: Connection, schema: str) -> Watermark | None:
         select seen_until, recent_rows from (
             select seen_until, recent_rows from {} where seen_until is not null
             union all
-            select min(started_at), null from {} where is_complete
+            select min(started_at), null from {} where months <> '{{}}'
         ) as watermarks
         where seen_until is not null
         order by recent_rows is null, seen_until desc
@@ -114,18 +114,31 @@ def record_watermark(connection: Connection, schema: str, watermark: Watermark) 
 
 
 def find_outdated_months(connection: Connection, schema: str, definition: str) -> tuple[str, ...]:
-    """Return the months last counted under another definition of the funnel, as 'YYYY-MM'."""
+    """Return the months counted under another definition of the funnel, as 'YYYY-MM'.
+
+    A run that failed may have counted a month in one of the two daily tables.
+    """
     if not table_exists(connection, schema, RUNS):
         return ()
     query = """
-        select counted_month from (
-            select distinct on (counted_month) counted_month, definition
-            from {} cross join unnest(months) as counted_month
+        with
+        counted as (
+            select month, definition, started_at, is_complete
+            from {} cross join unnest(months) as month
+        ),
+        last_complete as (
+            select month, max(started_at) as started_at
+            from counted
             where is_complete
-            order by counted_month, started_at desc
-        ) as latest
-        where definition <> %s
-        order by counted_month
+            group by month
+        )
+        select distinct month
+        from counted
+        left join last_complete using (month)
+        where
+            counted.started_at >= coalesce(last_complete.started_at, '-infinity')
+            and counted.definition <> %s
+        order by month
     """
     with connection.cursor() as cursor:
         cursor.execute(_about_runs(query, schema), (definition,))
@@ -133,7 +146,7 @@ def find_outdated_months(connection: Connection, schema: str, definition: str) -
 
 
 def read_last_run(connection: Connection, schema: str, *, good: bool = False) -> RecordedRun | None:
-    """Return the run that began last, if any.
+    """Return the run that began last, if any, of those that build daily tables.
 
     Args:
         connection: A connection to the warehouse.
@@ -146,7 +159,7 @@ def read_last_run(connection: Connection, schema: str, *, good: bool = False) ->
     columns = sql.SQL(", ").join(sql.Identifier(name) for name in fields)
     query = """
         select {columns} from {table}
-        where not %s or (outcome = 'success' and is_complete)
+        where months <> '{{}}' and (not %s or (outcome = 'success' and is_complete))
         order by started_at desc limit 1
     """
     table = sql.Identifier(schema, RUNS)

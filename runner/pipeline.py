@@ -1,5 +1,6 @@
 """A run: find out what to process, ask whether the sources are fresh, build and test."""
 
+import re
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
@@ -176,7 +177,13 @@ class Pipeline:
 
 @contextmanager
 def open_pipeline(
-    project: Project, console: Console, command: str, purpose: str, *, wait: float = 0
+    project: Project,
+    console: Console,
+    command: str,
+    purpose: str,
+    *,
+    wait: float = 0,
+    lock_timeout: int | None = None,
 ) -> Iterator[Pipeline]:
     """Become the only writer of the project's target while the block runs.
 
@@ -186,6 +193,7 @@ def open_pipeline(
         command: Name of the command, for the ledger.
         purpose: What it is about, for whoever meets the lock.
         wait: Seconds to wait for another writer.
+        lock_timeout: Seconds to wait for a table that somebody else has locked; None is the var.
 
     Raises:
         FunnelError: Another writer holds the lock, or the warehouse or its raw tables are missing.
@@ -194,6 +202,7 @@ def open_pipeline(
         open_warehouse(project) as connection,
         hold_lock(connection, project.schema(ANALYTICS), f"funnel {command} {purpose}", wait=wait),
     ):
+        _limit_patience(connection, project, lock_timeout)
         close_open_runs(connection, project.schema(META), "crashed")
         check_raw_contract(connection, project.raw_schema, project.loaded_at_field)
         try:
@@ -217,5 +226,20 @@ def run_window(
         FunnelError: It could not run. Failed models, tests and sources are in the report instead.
     """
     purpose = str(window.source_dt)
-    with open_pipeline(project, console, command, purpose, wait=options.wait) as pipeline:
+    with open_pipeline(
+        project,
+        console,
+        command,
+        purpose,
+        wait=options.wait,
+        lock_timeout=options.lock_timeout,
+    ) as pipeline:
         return pipeline.process(window, options)
+
+
+def _limit_patience(connection: Connection, project: Project, lock_timeout: int | None) -> None:
+    """Wait for somebody's lock no longer than dbt does, which the macro set_patience tells."""
+    seconds = project.var("lock_timeout") if lock_timeout is None else lock_timeout
+    if re.fullmatch("[0-9]{1,5}", str(seconds)):  # else dbt says what is wrong with the var
+        with connection.cursor() as cursor:
+            cursor.execute("select set_config('lock_timeout', %s, false)", (f"{seconds}s",))

@@ -20,7 +20,13 @@ from runner.errors import ExitCode, FunnelError
 from runner.pipeline import Pipeline, RunOptions, open_pipeline
 from runner.project import ANALYTICS, META, REPORTING, Project
 from runner.results import describe_problems, exit_code
-from runner.warehouse import DAILY_TABLES, built_through, create_schema, find_built_range
+from runner.warehouse import (
+    DAILY_TABLES,
+    built_through,
+    create_schema,
+    find_built_range,
+    table_exists,
+)
 from runner.window import Window
 
 VERIFIED_MONTHS = "verified_months"
@@ -150,6 +156,10 @@ def _find_range(pipeline: Pipeline, first: date | None, last: date | None) -> Ba
     first_built, last_built = find_built_range(pipeline.connection, schema)
     if first_built is None or last_built is None:
         raise FunnelError("nothing is built yet", hint="Type `funnel run`.")
+    tables = [(schema, table) for pair in _MONTHLY.items() for table in pair]
+    for place, table in [*tables, (pipeline.project.schema(REPORTING), "monthly_stats")]:
+        if not table_exists(pipeline.connection, place, table):
+            raise FunnelError(f"{place}.{table} is not built", hint="Type `funnel run`.")
     begin = max(first or first_built, first_built).replace(day=1)
     end = min(last or last_built, last_built)
     if begin > end:
@@ -171,7 +181,7 @@ def _repair(pipeline: Pipeline, everything: Backfill, found: Verification) -> Ve
         backfill_period=0,
         reprocess_months=tuple(others),
     )
-    options = RunOptions(with_freshness=False, with_healing=False)
+    options = RunOptions(with_tests=False, with_freshness=False, with_healing=False)
     report = pipeline.process(window, options)
     code = report.exit_code
     pipeline.console.say(describe_problems(report.results, with_warnings=False))

@@ -11,6 +11,7 @@ from typing import Any
 import psycopg2
 from dateutil.relativedelta import relativedelta
 from psycopg2 import sql
+from psycopg2.errors import LockNotAvailable, QueryCanceled
 from psycopg2.extensions import connection as Connection  # noqa: N812 - a class in lower case
 
 from runner.errors import FunnelError
@@ -67,20 +68,27 @@ def open_warehouse(project: Project) -> Iterator[Connection]:
     server's socket folder, nothing is started.
 
     Raises:
-        FunnelError: As `connect`; or the embedded server does not start, or the connection is lost.
+        FunnelError: As `connect`; or the embedded server does not start, the connection is lost, or
+            a query took longer than it may.
     """
     server = _find_embedded_server(project)
     running = _embedded_server(server) if server else nullcontext()
     with running, closing(connect(project)) as connection:
         try:
             yield connection
-        except psycopg2.Error as error:
-            if not connection.closed:
-                raise
-            raise FunnelError(
-                f"the connection to {project.target} was lost: {_first_line(error)}",
-                hint="Run it again; what was written is whole.",
-            ) from error
+        except (psycopg2.Error, FunnelError) as error:
+            reason = error.__cause__ if isinstance(error, FunnelError) else error
+            if isinstance(reason, psycopg2.Error) and connection.closed:
+                raise FunnelError(
+                    f"the connection to {project.target} was lost: {_first_line(reason)}",
+                    hint="Run it again; what was written is whole.",
+                ) from error
+            if isinstance(error, (LockNotAvailable, QueryCanceled)):
+                raise FunnelError(
+                    _first_line(error),
+                    hint="Run it again, or ask who holds a lock in the database.",
+                ) from error
+            raise
 
 
 def table_exists(connection: Connection, schema: str, table: str) -> bool:

@@ -162,6 +162,11 @@ def backfill(
     if (first or last) and origin is ParameterSource.COMMANDLINE:
         raise FunnelError("--to is the reference date", hint="Leave --source-dt out.")
     if resume and not (first or last or days):
+        batch_origin = click.get_current_context().get_parameter_source("batch")
+        if ParameterSource.COMMANDLINE in (origin, batch_origin):
+            raise FunnelError(
+                "--resume goes on as begun", hint="Leave --batch and --source-dt out."
+            )
         return _run_batches(invocation, None, **options)
     if days is not None and not (first or last or resume):
         end = invocation.date_option("--source-dt", source_dt, allow_future=allow_future)
@@ -209,7 +214,9 @@ def rebuild(
         end = invocation.date_option("--to", last, allow_future=True)
     else:
         end = _last_day_built(invocation.project)
-    months = ", ".join(sorted({f"{begin:%Y-%m}", f"{end:%Y-%m}"})).replace(", ", " to ")
+    if begin > end:
+        raise FunnelError(f"--from {begin} is after {end}", hint="Give an earlier date.")
+    months = " to ".join(sorted({f"{begin:%Y-%m}", f"{end:%Y-%m}"}))
     if not yes and not options["dry_run"]:
         if not sys.stdin.isatty():
             raise FunnelError(

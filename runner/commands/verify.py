@@ -25,6 +25,7 @@ def verify(
 
     Finds what a run cannot notice: rows deleted long ago, events moved out of an old month in
     place, hand edits, a changed funnel. Whole months are compared; drift ends with exit code 1.
+    Rows loaded since the last run are drift as well: verify right after `funnel run`.
 
     Example: funnel verify --from 2023-01-01 --repair
     """

@@ -81,9 +81,11 @@ def test_a_failed_backfill_goes_on_where_it_stopped(loaded: Funnel) -> None:
     assert "to resume" in loaded.done("status").stdout
     assert loaded("backfill", "--resume", "--no-tests").returncode == 1
     loaded.query("alter table pipedrive_analytics.daily_deal_stats drop constraint broken")
+    loaded.done("backfill", "--from", "2024-06-01", "--to", "2024-06-30", "--no-tests")
     resumed = json.loads(loaded.done("backfill", "--resume", "--no-tests", "--json").stdout)
     assert resumed["months"] == ["2024-04", "2024-05", "2024-06"]
     assert tables(loaded) == clean
+    assert loaded("backfill", "--resume", "--batch", "month").returncode == 2
     again = loaded("backfill", "--resume")
     assert again.returncode == 2
     assert "there is no backfill to resume" in again.stderr

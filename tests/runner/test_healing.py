@@ -145,3 +145,61 @@ def test_a_changed_funnel_is_noticed_and_rebuilt(built: Funnel, tmp_path: Path) 
     assert changed.query(
         "select distinct kpi_name from pipedrive_analytics.daily_deal_stats where funnel_step = '6'"
     ) == [("Signing",)]
+
+
+def test_a_load_time_without_time_zone_is_utc(built: Funnel) -> None:
+    for table in ("activity", "deal_changes"):
+        built.query(
+            f"alter table pipedrive_raw.{table} alter _loaded_at drop default, alter _loaded_at"
+            " type timestamp using (_loaded_at - interval '8 hours') at time zone 'UTC'"
+        )
+    tokyo = Funnel(built.home, {"PGTZ": "Asia/Tokyo"})
+    june = ("--source-dt", "2024-06-30")
+    tokyo.done("run", *june, "--no-tests", "--no-freshness")
+    assert "2024-02" not in plan(tokyo, *june)
+    utc_now = "clock_timestamp() at time zone 'UTC'"
+    built.query(LATE_ROW.format(time="2024-02-10 12:00", loaded_at=utc_now))
+    assert plan(tokyo, *june)["2024-02"] == ["late rows"]
+
+
+def test_a_run_that_the_ledger_cannot_record_builds_nothing(built: Funnel) -> None:
+    built.query("alter table pipedrive_meta.runs add constraint full_up check (false) not valid")
+    built.query("update pipedrive_reporting.monthly_stats set deals_count = 0")
+    outcome = built("run", "--source-dt", "2024-06-30", "--no-tests")
+    assert outcome.returncode == 1
+    assert "full_up" in outcome.stderr
+    assert closings(built, "2024-06") == 0
+
+
+def test_the_ledger_has_the_definition_that_counted(built: Funnel) -> None:
+    definitions = "select definition from pipedrive_meta.runs order by started_at desc limit 1"
+    [(loaded,)] = built.query(definitions)
+    built.query("update pipedrive_meta.runs set definition = 'an older one'")
+    daily = ("--select", "daily_activity_stats", "--select", "daily_deal_stats")
+    built.done("run", "--source-dt", "2024-06-30", *daily, "--no-tests")  # without the seed
+    assert built.query(definitions) == [("an older one",)]
+    assert len(json.loads(built.done("status", "--json").stdout)["outdated_months"]) == 6
+    built.done("rebuild", "--from", "2024-01-01", "--yes", "--no-tests")
+    assert built.query(definitions) == [(loaded,)]
+    # A run under another definition that did not come to its end counted half of its months.
+    built.query(
+        "insert into pipedrive_meta.runs (run_id, command, version, source_dt, months, definition)"
+        " values ('1', 'funnel run', '', '2024-06-30', array['2024-03'], 'another')"
+    )
+    assert json.loads(built.done("status", "--json").stdout)["outdated_months"] == ["2024-03"]
+
+
+def test_a_schema_of_any_name_has_a_ledger(built: Funnel) -> None:
+    dev = Funnel(
+        built.home,
+        {
+            "FUNNEL_DEV_SCHEMA": "Anna-1",
+            "PGHOST": str(LocalPostgres(built.home).socket_dir),
+            "PGUSER": "postgres",
+            "PGDATABASE": "postgres",
+        },
+    )
+    dev.done("run", "-t", "dev", "--source-dt", "2024-06-30", "--months", "1", "--no-tests")
+    assert built.query('select outcome from "Anna-1_pipedrive_meta".runs') == [("success",)]
+    for schema in ("staging", "analytics", "reporting", "meta"):
+        built.query(f'drop schema "Anna-1_pipedrive_{schema}" cascade')

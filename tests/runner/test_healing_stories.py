@@ -78,6 +78,7 @@ class Turn:
         stages: Other names of the stages.
         source_dt: The reference date of the run.
         fails: Whether the second daily table cannot be written.
+        dies: Whether the run is killed when the daily tables are written.
     """
 
     new: tuple[Event, ...] = ()
@@ -88,6 +89,7 @@ class Turn:
     stages: tuple[Stage, ...] | None = None
     source_dt: date = date(2024, 1, 1)
     fails: bool = False
+    dies: bool = False
 
     @property
     def leaves_no_trace(self) -> bool:
@@ -155,17 +157,24 @@ class Company:
                 statements.append(cursor.mogrify(insert, list(row.values())))
             cursor.execute(b"\n".join(statements))
 
-    def run(self, source_dt: date, *, fails: bool = False) -> None:
+    def run(self, source_dt: date, *, fails: bool = False, dies: bool = False) -> None:
         table = "pipedrive_analytics.daily_deal_stats"
         breaks = fails and self.execute(f"select to_regclass('{table}')") != [(None,)]
         if breaks:
             self.execute(f"alter table {table} add constraint broken check (false) not valid")
-        options = RunOptions(with_tests=False, with_freshness=False)
+        daily = ("+daily_activity_stats", "+daily_deal_stats") if dies else ()
+        options = RunOptions(daily, with_tests=False, with_freshness=False)
         window = Window(source_dt, backfill_period=0, months=2)
         report = run_window(self.project, window, options, Console(quiet=True))
         if breaks:
             self.execute(f"alter table {table} drop constraint broken")
         assert (report.exit_code is ExitCode.DONE) is not breaks, report.results
+        if dies:  # nobody lived to write the end down
+            self.execute(
+                "update pipedrive_meta.runs set outcome = 'running', is_complete = false,"
+                " finished_at = null, seen_until = null, recent_rows = null"
+                " where started_at = (select max(started_at) from pipedrive_meta.runs)"
+            )
 
     def compare_with_a_clean_build(self) -> None:
         [(first, last)] = self.execute(
@@ -235,7 +244,8 @@ def stories(draw: st.DrawFn) -> list[Turn]:
     days = st.sampled_from([14, 0, 30, -1, 27, 45, 75, 100, -2, -31])
     source_dates = days.map(lambda number: first_day + timedelta(number))
     fails = st.sampled_from([False, False, True])
-    traced = st.builds(Turn, new=events, source_dt=source_dates, fails=fails)
+    dies = st.sampled_from([False, False, False, True])
+    traced = st.builds(Turn, new=events, source_dt=source_dates, fails=fails, dies=dies)
     untraced = st.builds(
         Turn,
         new=events,
@@ -246,8 +256,9 @@ def stories(draw: st.DrawFn) -> list[Turn]:
         stages=st.sampled_from([None, None, (*STAGES, Stage(9, "On Hold")), STAGES[:2]]),
         source_dt=source_dates,
         fails=fails,
+        dies=dies,
     )
-    first = draw(st.builds(Turn, new=events, source_dt=source_dates))
+    first = draw(st.builds(Turn, new=events, source_dt=source_dates, dies=dies))
     later = draw(st.sampled_from([traced, st.one_of(traced, untraced)]))
     return [first, *draw(st.lists(later, min_size=1, max_size=3))]
 
@@ -260,7 +271,7 @@ def test_in_the_end_all_is_as_one_clean_build(company: Company, story: list[Turn
     for turn in story:
         note(f"{turn}")
         company.happen(turn)
-        company.run(turn.source_dt, fails=turn.fails)
+        company.run(turn.source_dt, fails=turn.fails, dies=turn.dies)
     company.run(max(turn.source_dt for turn in story))
     if any(turn.leaves_no_trace for turn in story):
         verdict = verify(company.project, Console(quiet=True), None, None, repair=True)

@@ -115,6 +115,13 @@ def test_missing_and_surplus_days_are_drift(built: Funnel) -> None:
     assert verify(built, 0) == {}
 
 
+def test_a_table_that_is_not_there_is_named(built: Funnel) -> None:
+    built.query("drop table pipedrive_reporting.monthly_stats")
+    outcome = built("verify")
+    assert outcome.returncode == 2
+    assert "pipedrive_reporting.monthly_stats is not built. Type `funnel run`" in outcome.stderr
+
+
 def test_a_warehouse_that_is_not_built_has_nothing_to_verify(empty: Funnel, tmp_path: Path) -> None:
     write_demo(tmp_path)
     empty.done("load", str(tmp_path))
