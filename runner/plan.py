@@ -61,7 +61,8 @@ class Plan:
             text += f"; {_name_months(gaps)} because days are missing"
         if self.late_rows:
             count = sum(rows.count for rows in self.late_rows.values())
-            text += f"; {_name_months(list(self.late_rows))} because of {count:,} late row{'s' if count > 1 else ''}"
+            rows = f"{count:,} late row{'s' if count > 1 else ''}"
+            text += f"; {_name_months(list(self.late_rows))} because of {rows}"
         return text
 
     def warning(self) -> str:

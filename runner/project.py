@@ -1,5 +1,6 @@
 """Where things are: the project's root, its home for state, and its settings."""
 
+import functools
 import os
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -59,7 +60,8 @@ class Project:
 
     def var(self, name: str) -> Any:  # noqa: ANN401 - a dbt var can be of any type
         """Return a dbt var as dbt will see it: command line first, then dbt_project.yml."""
-        return self.overrides[name] if name in self.overrides else self._declared_vars().get(name)
+        declared = _declared_vars(self.root)
+        return self.overrides[name] if name in self.overrides else declared.get(name)
 
     @property
     def raw_schema(self) -> str:
@@ -82,10 +84,12 @@ class Project:
             return ""
         return f"{os.environ.get('FUNNEL_DEV_SCHEMA', 'test')}_"
 
-    def _declared_vars(self) -> dict[str, Any]:
-        import yaml
 
-        return dict(yaml.safe_load((self.root / "dbt_project.yml").read_text())["vars"])
+@functools.cache
+def _declared_vars(root: Path) -> dict[str, Any]:
+    import yaml
+
+    return dict(yaml.safe_load((root / "dbt_project.yml").read_text())["vars"])
 
 
 def _is_project(folder: Path) -> bool:
