@@ -11,7 +11,7 @@ from typing import Any
 import psycopg2
 from dateutil.relativedelta import relativedelta
 from psycopg2 import sql
-from psycopg2.errors import LockNotAvailable, QueryCanceled
+from psycopg2.errors import InsufficientPrivilege, LockNotAvailable, QueryCanceled
 from psycopg2.extensions import connection as Connection  # noqa: N812 - a class in lower case
 
 from runner.errors import FunnelError
@@ -69,7 +69,7 @@ def open_warehouse(project: Project) -> Iterator[Connection]:
 
     Raises:
         FunnelError: As `connect`; or the embedded server does not start, the connection is lost, or
-            a query took longer than it may.
+            a query took longer than it may or needs a permission that is missing.
     """
     server = _find_embedded_server(project)
     running = _embedded_server(server) if server else nullcontext()
@@ -87,6 +87,10 @@ def open_warehouse(project: Project) -> Iterator[Connection]:
                 raise FunnelError(
                     _first_line(error),
                     hint="Run it again, or ask who holds a lock in the database.",
+                ) from error
+            if isinstance(error, InsufficientPrivilege):
+                raise FunnelError(
+                    _first_line(error), hint="`funnel doctor` says which permissions are missing."
                 ) from error
             raise
 
