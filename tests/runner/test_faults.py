@@ -113,7 +113,6 @@ def limit_file_size(home: Home, size: int) -> None:
     subprocess.run(["true"], check=True, preexec_fn=become_owner_and_limit)  # noqa: PLW1509, S607
 
 
-@pytest.mark.skipif(sys.platform != "linux", reason="limits of other processes are Linux's")
 def test_a_full_disk_leaves_every_table_whole(home: Home, processes: ForkServer) -> None:
     before = home.spoil()
     # No room is left by rows of earlier runs.
