@@ -48,7 +48,7 @@ from runner.verify import verify
 from runner.window import Window
 
 Event = Activity | DealChange
-SHARE = float(os.environ.get("FUNNEL_STORIES", "0.06"))
+SHARE = float(os.environ.get("FUNNEL_STORIES", "0.04"))
 """Stories per example of test_counting.py: each is several whole runs."""
 
 
