@@ -86,14 +86,7 @@ def run_backfill(
     begin = time.monotonic()
     command = backfill.command if backfill else "backfill"
     purpose = f"{backfill.first} to {backfill.last}" if backfill else "--resume"
-    with open_pipeline(
-        project,
-        console,
-        command,
-        purpose,
-        wait=options.wait,
-        lock_timeout=options.lock_timeout,
-    ) as pipeline:
+    with open_pipeline(project, console, command, purpose, options) as pipeline:
         schema = project.schema(META)
         number, backfill = _begin(pipeline.connection, schema, backfill)
         # Looked up once, before the first batch reads: what is loaded later is for the next run.

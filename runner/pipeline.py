@@ -177,13 +177,7 @@ class Pipeline:
 
 @contextmanager
 def open_pipeline(
-    project: Project,
-    console: Console,
-    command: str,
-    purpose: str,
-    *,
-    wait: float = 0,
-    lock_timeout: int | None = None,
+    project: Project, console: Console, command: str, purpose: str, options: RunOptions
 ) -> Iterator[Pipeline]:
     """Become the only writer of the project's target while the block runs.
 
@@ -192,17 +186,17 @@ def open_pipeline(
         console: Where to talk.
         command: Name of the command, for the ledger.
         purpose: What it is about, for whoever meets the lock.
-        wait: Seconds to wait for another writer.
-        lock_timeout: Seconds to wait for a table that somebody else has locked; None is the var.
+        options: How long to wait for others.
 
     Raises:
         FunnelError: Another writer holds the lock, or the warehouse or its raw tables are missing.
     """
+    schema, purpose = project.schema(ANALYTICS), f"funnel {command} {purpose}"
     with (
         open_warehouse(project) as connection,
-        hold_lock(connection, project.schema(ANALYTICS), f"funnel {command} {purpose}", wait=wait),
+        hold_lock(connection, schema, purpose, wait=options.wait),
     ):
-        _limit_patience(connection, project, lock_timeout)
+        _limit_patience(connection, project, options.lock_timeout)
         close_open_runs(connection, project.schema(META), "crashed")
         check_raw_contract(connection, project.raw_schema, project.loaded_at_field)
         try:
@@ -225,15 +219,7 @@ def run_window(
     Raises:
         FunnelError: It could not run. Failed models, tests and sources are in the report instead.
     """
-    purpose = str(window.source_dt)
-    with open_pipeline(
-        project,
-        console,
-        command,
-        purpose,
-        wait=options.wait,
-        lock_timeout=options.lock_timeout,
-    ) as pipeline:
+    with open_pipeline(project, console, command, str(window.source_dt), options) as pipeline:
         return pipeline.process(window, options)
 
 

@@ -132,7 +132,7 @@ def verify(
     Raises:
         FunnelError: Nothing is built, or it could not run.
     """
-    with open_pipeline(project, console, "verify", "", wait=wait) as pipeline:
+    with open_pipeline(project, console, "verify", "", RunOptions(wait=wait)) as pipeline:
         everything = _find_range(pipeline, first, last)
         results = pipeline.dbt.with_vars({"recorded_as": pipeline.recorded_as}).build(
             _STAGING, with_tests=False

@@ -209,9 +209,9 @@ def rebuild(
 
     Example: funnel rebuild --from 2023-01-01 --yes
     """
-    begin = invocation.date_option("--from", first, allow_future=True)
+    begin = invocation.date_option("--from", first)
     if last:
-        end = invocation.date_option("--to", last, allow_future=True)
+        end = invocation.date_option("--to", last)
     else:
         end = _last_day_built(invocation.project)
     if begin > end:

@@ -96,6 +96,12 @@ class Funnel:
             return ask(connection, statement)
 
 
+def tables(funnel: Funnel) -> dict[str, object]:
+    """Every built table of a home as one hash over its rows in order."""
+    with closing(psycopg2.connect(LocalPostgres(funnel.home).url())) as connection:
+        return fingerprint(connection)
+
+
 def ask(connection: "psycopg2.extensions.connection", statement: str) -> list[tuple[object, ...]]:
     connection.autocommit = True
     with connection.cursor() as cursor:

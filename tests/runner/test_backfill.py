@@ -5,17 +5,14 @@ import os
 import pty
 import subprocess
 import sys
-from contextlib import closing
 from datetime import date
 from pathlib import Path
 
-import psycopg2
 import pytest
-from conftest import Funnel, fingerprint
+from conftest import Funnel, tables
 
 from runner.backfill import Backfill
 from runner.demo_data import write_demo
-from runner.local_postgres import LocalPostgres
 
 FIRST_HALF = ("--from", "2024-01-01", "--to", "2024-06-30")
 
@@ -25,11 +22,6 @@ def loaded(empty: Funnel, tmp_path: Path) -> Funnel:
     write_demo(tmp_path)
     empty.done("load", str(tmp_path))
     return empty
-
-
-def tables(funnel: Funnel) -> dict[str, object]:
-    with closing(psycopg2.connect(LocalPostgres(funnel.home).url())) as connection:
-        return fingerprint(connection)
 
 
 @pytest.mark.parametrize(

@@ -89,6 +89,10 @@ TOMORROW = str(date.today() + timedelta(days=2))
         (["backfill", "--days", "0"], "0 is not in the range"),
         (["backfill", "--days", "-3"], "-3 is not in the range"),
         (["backfill", "--days", "three"], "'three' is not a valid integer"),
+        (
+            ["rebuild", "--from", "2024-01-01", "--to", "2999-01-01", "--yes"],
+            "--to 2999-01-01 is in the future",
+        ),
         (["backfill"], "needs either --days, or both --from and --to"),
         (["backfill", "--from", "2024-01-01"], "needs either --days, or both"),
         (["backfill", "--from", "2024-02-01", "--to", "2024-01-01"], "is after --to"),

@@ -1,15 +1,12 @@
 """Verification against the raw rows: what no watermark can see."""
 
 import json
-from contextlib import closing
 from pathlib import Path
 
-import psycopg2
 import pytest
-from conftest import Funnel, fingerprint
+from conftest import Funnel, tables
 
 from runner.demo_data import write_demo
-from runner.local_postgres import LocalPostgres
 
 DAILY = "pipedrive_analytics.daily_deal_stats"
 
@@ -25,11 +22,6 @@ def built(empty: Funnel, tmp_path: Path) -> Funnel:
         )
     empty.done("run", "--source-dt", "2024-06-20", "--months", "6", "--no-tests")
     return empty
-
-
-def tables(funnel: Funnel) -> dict[str, object]:
-    with closing(psycopg2.connect(LocalPostgres(funnel.home).url())) as connection:
-        return fingerprint(connection)
 
 
 def verify(funnel: Funnel, code: int, *options: str) -> dict[str, set[str]]:
