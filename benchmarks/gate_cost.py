@@ -83,11 +83,12 @@ def _measure(home: Path) -> None:
     everything = dbt.with_vars({**dbt.vars, "full_check": True})
     with open_warehouse(dbt.project):
         dbt.build()
-        for what, process in {
+        processes: dict[str, Callable[[], Sequence[NodeResult]]] = {
             "30-day run: models": lambda: dbt.build(with_tests=False),
             "30-day run: tests": dbt.test,
             "full check: tests": everything.test,
-        }.items():
+        }
+        for what, process in processes.items():
             seconds, results = zip(*(_clock(process) for _ in range(REPEATS)), strict=True)
             print(f"{what:30} {statistics.median(seconds):7.2f} s")
             for result in sorted(results[-1], key=lambda result: -result.seconds)[:5]:
