@@ -15,7 +15,13 @@ daily_sums as (
 
 )
 
-select *
+select
+    month,
+    {{ kpi_columns | join(', ') }},
+    daily_sums.deals_count as summed_deals_count,
+    daily_sums.deal_days_count as summed_deal_days_count,
+    months.deals_count,
+    months.deal_days_count
 from daily_sums
 full outer join {{ monthly }} as months
     using (month, {{ kpi_columns | join(', ') }})
