@@ -81,15 +81,15 @@ def test_every_status_has_its_element(tmp_path: Path) -> None:
 def test_the_command_writes_all_its_tests(demo: Funnel, tmp_path: Path, status: str) -> None:
     file = tmp_path / "results.xml"
     file.write_text("an older one")
-    change = "update pipedrive_reporting.monthly_stats set step_order = -step_order"
+    change = "update pipedrive_reporting.monthly_stats set deals_count = deals_count {} 1000"
     if status == "fail":
-        demo.query(change)
+        demo.query(change.format("+"))
     try:
         select = ("--select", "monthly_stats")
         outcome = demo("test", "--source-dt", "2024-12-31", *select, "--json", "--junit", str(file))
     finally:
         if status == "fail":
-            demo.query(change)
+            demo.query(change.format("-"))
     tests = json.loads(outcome.stdout)["tests"]
     cases = check_schema(ElementTree.parse(file).getroot())
     assert outcome.returncode == (1 if status == "fail" else 0)
