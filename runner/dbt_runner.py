@@ -255,7 +255,7 @@ def _node_result(result: Any, manifest: "Manifest") -> NodeResult:  # noqa: ANN4
         seconds=result.execution_time or 0.0,
         failures=getattr(result, "failures", None),
         message=one_line(str(result.message or getattr(result, "error", None) or "")),
-        description=_description(node),
+        description=describe(node),
         # dbt says year 1 where a table is empty.
         max_loaded_at=max_loaded_at if max_loaded_at and max_loaded_at.year > 1 else None,
         **(_about_test(node, manifest) if kind == "test" else {}),
@@ -285,7 +285,7 @@ def _ancestors(unique_id: str, manifest: "Manifest") -> set[str]:
     return parents.union(*(_ancestors(parent, manifest) for parent in parents))
 
 
-def _description(node: Any) -> str:  # noqa: ANN401 - several classes of dbt
+def describe(node: Any) -> str:  # noqa: ANN401 - several classes of dbt
     """Return a node's description; a singular test's is the comment it begins with."""
     text = getattr(node, "description", "")
     if not text and str(node.resource_type) == "test":

@@ -13,7 +13,7 @@ from pathlib import Path
 import psycopg2
 import pytest
 from conftest import ROOT, Funnel, ask, fingerprint
-from servers import TcpPostgres
+from servers import TcpPostgres, find_all_binaries
 
 from runner.demo_data import write_demo
 from runner.local_postgres import LocalPostgres
@@ -309,10 +309,10 @@ def test_your_data_replaces_the_demo(empty: Funnel, export: Path) -> None:
     assert empty.query(built) == [(None,)]
 
 
-@pytest.fixture(scope="module")
-def server() -> Iterator[TcpPostgres]:
-    """A plain Postgres over TCP with a password."""
-    with TcpPostgres() as running:
+@pytest.fixture(params=find_all_binaries())
+def server(request: pytest.FixtureRequest) -> Iterator[TcpPostgres]:
+    """A plain Postgres over TCP with a password, of each version that is here."""
+    with TcpPostgres(find_all_binaries()[request.param]) as running:
         yield running
 
 
