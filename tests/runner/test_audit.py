@@ -1,19 +1,24 @@
 """What a person sees of a failure, what is kept of it, and what of it nobody may see."""
 
 import json
+import os
 import re
 from collections.abc import Iterator
 from contextlib import closing
 from typing import Any
+from unittest.mock import patch
 
 import psycopg2
 import pytest
-from conftest import Funnel, clear
+from conftest import ROOT, Funnel, clear
+from dbt.cli.main import dbtRunner
 
 from runner.audit import keep_failing_rows
 from runner.console import Console
+from runner.dbt_runner import Dbt, dbt_arguments
 from runner.demo_data import write_demo
 from runner.local_postgres import LocalPostgres
+from runner.project import Project
 from runner.results import NodeResult
 
 AUDIT = "pipedrive_audit"
@@ -164,6 +169,19 @@ def test_plain_dbt_stores_every_test_there_and_no_name(broken: Funnel) -> None:
     assert stored(broken) >= {SUMS, STAGES}
     for name in stored(broken):
         assert broken.query(f'select 1 from {AUDIT}."{name}" limit 1')
+
+
+def test_not_null_shows_whole_rows_but_of_users(built: Funnel) -> None:
+    project = Project(ROOT, built.home)
+    dbt = Dbt(project)
+    for table, selected in {"users": "select modified\n", "stages": "select *\n"}.items():
+        relation = f'"postgres"."pipedrive_raw"."{table}"'
+        template = f"{{{{ default__test_not_null({relation!r}, 'modified') }}}}"
+        arguments = dbt_arguments(project, ["compile", "--inline", template], {})
+        with patch.dict(os.environ, FUNNEL_LOCAL_HOST=str(LocalPostgres(built.home).socket_dir)):
+            outcome: Any = dbtRunner(manifest=dbt.manifest).invoke(arguments)
+        assert outcome.success, outcome.exception
+        assert selected in outcome.result.results[0].node.compiled_code
 
 
 def test_names_and_addresses_are_masked_in_whatever_column(
