@@ -138,7 +138,7 @@ def _select_masked(connection: Connection, query: str) -> sql.Composable:
         names.add(unique_name)
         value: sql.Composable = place
         if is_personal(name):
-            value = sql.Literal(MASK)
+            value = sql.SQL("case when {} is not null then {} end").format(place, sql.Literal(MASK))
         elif column_type not in _HARMLESS_TYPES:
             value = sql.SQL("regexp_replace(cast({} as text), {}, {}, 'g')").format(
                 place, sql.Literal(EMAIL), sql.Literal(MASK)

@@ -7,7 +7,7 @@ _IN_ADDRESS = r"""[^\s@,;:"'<>(){}\[\]]"""
 EMAIL = rf"{_IN_ADDRESS}*@{_IN_ADDRESS}+"
 """What looks like an e-mail address, to Python as to Postgres."""
 
-_PERSONAL_COLUMN = re.compile(r"(.+_)?e_?mail|(user_|owner_)?name")
+_PERSONAL_COLUMN = re.compile(r"(.+_)?e_?mail|((user|owner|first|last|full)_?)?name")
 
 
 def mask_emails(text: str) -> str:

@@ -18,6 +18,7 @@ from runner.console import Console
 from runner.dbt_runner import Dbt, dbt_arguments
 from runner.demo_data import write_demo
 from runner.local_postgres import LocalPostgres
+from runner.masking import mask_emails
 from runner.project import Project
 from runner.results import NodeResult
 
@@ -208,6 +209,21 @@ def test_names_and_addresses_are_masked_in_whatever_column(
         assert "example.com" not in kept
         assert str(name) not in kept
         assert str(email) not in kept
+
+
+def test_the_server_masks_as_messages_are_masked(
+    connection: "psycopg2.extensions.connection",
+) -> None:
+    texts = [
+        ADDRESS,
+        f"Ann <{ADDRESS}>, bob@x; 3 @ 5",
+        f'{{"to":["{ADDRESS}","ö@bücher.example"]}}',
+    ]
+    for text in texts:
+        query = f"select '{text}' as said, cast(null as text) as email"
+        [result] = keep_failing_rows(connection, AUDIT, [failing(query)], Console())
+        assert result.sample == ({"said": mask_emails(text), "email": None},)
+        assert "***" in mask_emails(text)
 
 
 def test_values_that_python_does_not_know_are_shown(
