@@ -164,7 +164,7 @@ def _head(result: NodeResult) -> str:
         what = f"source {result.name} is stale: {describe_age(result)}"
     elif result.kind == "test":
         told = count_rows(result) if result.failures else result.message
-        what = f"{result.name} on {result.model}: {told}"
+        what = f"{result.name}: {told} ({result.model})"
     else:
         what = f"{result.kind} {result.name}: {result.message}"
     return f"{result.status.upper()} {what}"

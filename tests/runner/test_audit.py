@@ -87,9 +87,9 @@ def test_failures_come_first_with_what_they_mean_and_three_rows(broken: Funnel) 
     statuses = [paragraph.split()[0] for paragraph in paragraphs[:-1]]
     assert statuses == sorted(statuses)
     assert set(statuses) == {"FAIL", "WARN"}
-    [said] = [paragraph for paragraph in paragraphs if paragraph.startswith(f"FAIL {SUMS} ")]
+    [said] = [paragraph for paragraph in paragraphs if paragraph.startswith(f"FAIL {SUMS}:")]
     lines = [line.strip() for line in said.splitlines()]
-    assert lines[0] == f"FAIL {SUMS} on monthly_stats: 22 rows"
+    assert lines[0] == f"FAIL {SUMS}: 22 rows (monthly_stats)"
     assert " ".join(lines[1:3]) == (
         "A row here means a step whose month in monthly_stats differs from the monthly tables it is"
         " made of. Build monthly_stats again: `funnel run --select monthly_stats`."
