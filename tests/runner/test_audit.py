@@ -25,7 +25,7 @@ from runner.results import NodeResult
 AUDIT = "pipedrive_audit"
 DAY = ("--source-dt", "2024-06-30")
 SUMS = "assert_monthly_stats_is_the_sum_of_its_branches"
-STAGES = "assert_stages_and_types_are_in_the_funnel"
+UNKNOWN = "assert_no_event_is_unknown"
 ADDRESS = "jane.doe+crm@example.com"
 
 
@@ -42,11 +42,14 @@ def built(shared_home: Funnel, tmp_path_factory: pytest.TempPathFactory) -> Funn
 
 @pytest.fixture
 def broken(built: Funnel) -> Iterator[Funnel]:
-    """One sum is wrong, and a stage bears somebody's address."""
+    """One sum is wrong, and the type of an activity that counts nowhere is somebody's address."""
     add_to_counts(built, 1000)
-    built.query(f"insert into pipedrive_raw.stages values (77, 'Ask {ADDRESS}')")
+    built.query(
+        "insert into pipedrive_raw.activity (activity_id, type, done, due_to, _loaded_at)"
+        f" values (77, 'Ask {ADDRESS}', false, '2024-06-15', now())"
+    )
     yield built
-    built.query("delete from pipedrive_raw.stages where stage_id = 77")
+    built.query("delete from pipedrive_raw.activity where activity_id = 77")
     add_to_counts(built, -1000)
 
 
@@ -117,8 +120,8 @@ def test_a_program_is_told_the_same(broken: Funnel) -> None:
     assert len(failed["sample"]) == 3
     for row in failed["sample"]:
         assert row["reported_deals_count"] == row["deals_count"] + 1000
-    stage = next(row for row in tests[STAGES]["sample"] if "Ask" in row["kpi_name"])
-    assert stage["kpi_name"] == "Ask ***"
+    unknown = {row["field_value"] for row in tests[UNKNOWN]["sample"]}
+    assert "ask ***" in unknown
     assert "example.com" not in outcome.stdout
     on_source = tests["source_not_null_pipedrive_raw_stages_stage_id"]
     assert on_source["model"] == "pipedrive_raw.stages"
@@ -130,15 +133,15 @@ def test_all_failing_rows_are_kept_until_the_test_passes(broken: Funnel) -> None
     assert broken.query(f"select count(*) from {AUDIT}.{SUMS}") == [(22,)]
     [(comment,)] = broken.query(f"select obj_description('{AUDIT}.{SUMS}'::regclass)")
     assert str(comment).startswith(f"{SUMS} on monthly_stats. A row here means")
-    assert "Ask ***" in dump(broken)
+    assert "ask ***" in dump(broken)
     assert "example.com" not in dump(broken)
     # A run that mends it leaves no rows that mislead, nor does one of the passing test alone.
     run = broken("run", *DAY, "--months", "2", "--json")
     assert run.returncode == 0
     assert SUMS not in stored(broken)
-    assert STAGES in stored(broken)
-    [stages] = [test for test in json.loads(run.stdout)["problems"] if test["name"] == STAGES]
-    assert stages["stored_in"] == f"{AUDIT}.{STAGES}"
+    assert UNKNOWN in stored(broken)
+    [unknown] = [test for test in json.loads(run.stdout)["problems"] if test["name"] == UNKNOWN]
+    assert unknown["stored_in"] == f"{AUDIT}.{UNKNOWN}"
     assert "example.com" not in run.stdout + run.stderr
     add_to_counts(broken, 1000)  # which the fixture takes away
 
@@ -148,6 +151,19 @@ def test_what_was_not_tested_stays(broken: Funnel) -> None:
     before = stored(broken)
     assert broken("test", *DAY, "--select", "daily_deal_stats").returncode == 0
     assert stored(broken) == before
+
+
+def test_full_is_a_var_of_the_tests(built: Funnel, monkeypatch: pytest.MonkeyPatch) -> None:
+    seen = []
+
+    def test(dbt: Dbt, *_: object) -> tuple[NodeResult, ...]:
+        seen.append(dbt.vars)
+        return (NodeResult("a_test", "test", "pass"),)
+
+    monkeypatch.setattr(Dbt, "test", test)
+    built.done("test", *DAY)
+    built.done("test", *DAY, "--full")
+    assert seen == [{"source_dt": DAY[1]}, {"source_dt": DAY[1], "full_check": True}]
 
 
 def test_plain_dbt_stores_every_test_there_and_no_name(broken: Funnel) -> None:
@@ -167,7 +183,7 @@ def test_plain_dbt_stores_every_test_there_and_no_name(broken: Funnel) -> None:
         assert not re.search(whole_rows_of_users, query), test["unique_id"]
     # Empty tables, which only make one look, go with the next test.
     broken("test", *DAY)
-    assert stored(broken) >= {SUMS, STAGES}
+    assert stored(broken) >= {SUMS, UNKNOWN}
     for name in stored(broken):
         assert broken.query(f'select 1 from {AUDIT}."{name}" limit 1')
 
