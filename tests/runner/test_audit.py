@@ -177,7 +177,7 @@ def test_plain_dbt_stores_every_test_there_and_no_name(broken: Funnel) -> None:
     tests = [result for result in results if result["unique_id"].startswith("test.")]
     assert len(stored(broken)) == len(tests)
     for test in tests:
-        query = test["compiled_code"]
+        query = re.sub("'[^']*'", "", test["compiled_code"])
         assert not re.search(r"(?i)email", query), test["unique_id"]
         whole_rows_of_users = r'(?s)\*\s+from\s+(\(select \* from )?"\w+"\."pipedrive_raw"\."users"'
         assert not re.search(whole_rows_of_users, query), test["unique_id"]
