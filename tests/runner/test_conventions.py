@@ -32,6 +32,13 @@ if sys.version_info >= (3, 11):  # which dbt-bouncer needs
     def test_the_project_keeps_its_conventions(manifest: Manifest, tmp_path: Path) -> None:
         assert find_broken(manifest, tmp_path) == {}
 
+    def test_every_model_is_tested(manifest: Manifest) -> None:
+        tests = [node for node in manifest["nodes"].values() if node["resource_type"] == "test"]
+        unit_tests = manifest["unit_tests"].values()
+        tested = {read for test in (*tests, *unit_tests) for read in test["depends_on"]["nodes"]}
+        models = {name for name in manifest["nodes"] if name.startswith("model.funnel.")}
+        assert models - tested == set()
+
     def test_each_convention_can_be_broken(manifest: Manifest, tmp_path: Path) -> None:
         spoiled = spoil(copy.deepcopy(manifest))
         broken = find_broken(spoiled, tmp_path)
@@ -84,7 +91,7 @@ def spoil(manifest: Manifest) -> Manifest:
                     "When": "date",
                     "finished": "boolean",
                     "moment": "timestamp",
-                    "deals_count": "integer",
+                    "deals_count": "text",
                 }.items()
             },
             "config": {**model["config"], "unique_key": None, "contract": {"enforced": False}},
