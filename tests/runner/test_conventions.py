@@ -113,7 +113,6 @@ def spoil(manifest: Manifest) -> Manifest:
     seed["columns"]["kpi_name"]["data_type"] = None
     exposure = manifest["exposures"]["exposure.funnel.sales_funnel"]
     exposure |= {"description": "", "owner": {"name": None, "email": "x"}}
-    exposure["depends_on"]["nodes"] = ["model.funnel.deal_kpis"]
     unit_test = next(iter(manifest["unit_tests"].values()))
     unit_test["given"][0]["format"] = unit_test["expect"]["format"] = "csv"
     return manifest
