@@ -6,7 +6,10 @@ with
 visits as (
 
     select
-        *,
+        kpi_name,
+        deal_id,
+        attempt_number,
+        attempt_outcome,
         cast(date_trunc('month', {{ local_date('entered_at') }}) as date) as entered_month,
         cast(date_trunc('month', {{ local_date('attempt_ended_at') }}) as date) as ended_month,
         cast(
