@@ -20,6 +20,22 @@ stays as (
     from {{ ref('deal_states') }}
     where won_at is not null
 
+),
+
+velocities as (
+
+    select
+        month,
+        kpi_name,
+        funnel_step,
+        step_order,
+        cast(percentile_cont(0.5) within group (order by days_taken) as numeric(18, 4)) as median_days,
+        cast(percentile_cont(0.75) within group (order by days_taken) as numeric(18, 4)) as p75_days,
+        cast(percentile_cont(0.9) within group (order by days_taken) as numeric(18, 4)) as p90_days,
+        count(*) as visits_ended_count
+    from stays
+    group by month, kpi_name, funnel_step, step_order
+
 )
 
 select
@@ -27,9 +43,8 @@ select
     kpi_name,
     funnel_step,
     step_order,
-    count(*) as visits_ended_count,
-    cast(percentile_cont(0.5) within group (order by days_taken) as numeric(18, 4)) as median_days,
-    cast(percentile_cont(0.75) within group (order by days_taken) as numeric(18, 4)) as p75_days,
-    cast(percentile_cont(0.9) within group (order by days_taken) as numeric(18, 4)) as p90_days
-from stays
-group by month, kpi_name, funnel_step, step_order
+    visits_ended_count,
+    median_days,
+    p75_days,
+    p90_days
+from velocities
