@@ -18,4 +18,11 @@
     {%- endfor -%}
     {%- do number_var('anomaly_threshold', 0, 1000) -%}
     {%- do number_var('max_hour_shift', 0, 12) -%}
+    {%- do as_of_date() -%}
+    {%- do deals_known_through() -%}
+    {%- do won_step() -%}
+    {%- do integer_var('mature_after_days', 0, 36600) -%}
+    {%- if var('stalled_after_days') is not none -%}
+        {%- do integer_var('stalled_after_days', 0, 36600) -%}
+    {%- endif -%}
 {%- endmacro -%}
