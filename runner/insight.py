@@ -216,7 +216,7 @@ def read_rows(
     limits = (period.first, period.end) if month and period else ()
     with reading(schema, row.model), connection.cursor() as cursor:
         cursor.execute(query, limits)
-        return [row(*map(_plain, values)) for values in cursor.fetchall()]
+        return [row(*map(plain, values)) for values in cursor.fetchall()]
 
 
 def read_latest_month(connection: Connection, project: Project) -> date:
@@ -248,7 +248,8 @@ def read_owner_names(connection: Connection, project: Project) -> dict[int, str]
         return {number: name for number, name in cursor.fetchall() if name}
 
 
-def _plain(value: Any) -> Any:  # noqa: ANN401 - a cell of any column
+def plain(value: Any) -> Any:  # noqa: ANN401 - a cell of any column
+    """Return a cell as Python and JSON reckon with it: numeric as float."""
     return float(value) if isinstance(value, Decimal) else value
 
 
