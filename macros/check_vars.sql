@@ -8,4 +8,11 @@
     {%- do integer_var('lock_timeout', 0, 86400) -%}
     {%- do last_day_to_process() -%}
     {%- do reprocess_months() -%}
+    {%- do as_of_date() -%}
+    {%- do deals_known_through() -%}
+    {%- do won_step() -%}
+    {%- do integer_var('mature_after_days', 0, 36600) -%}
+    {%- if var('stalled_after_days') is not none -%}
+        {%- do integer_var('stalled_after_days', 0, 36600) -%}
+    {%- endif -%}
 {%- endmacro -%}

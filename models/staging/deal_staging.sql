@@ -23,6 +23,10 @@ select
     coalesce(named.kpi_name, other.kpi_name) as kpi_name,
     case when named.field_value is null then other.funnel_step else named.funnel_step end
         as funnel_step,
+    case
+        when deal_changes.field = 'user_id' and deal_changes.field_value ~ '^[0-9]{1,18}$'
+            then cast(deal_changes.field_value as bigint)
+    end as user_id,
     deal_changes.change_time,
     {{ local_date('deal_changes.change_time') }} as date
 from deal_changes
