@@ -17,6 +17,9 @@ from runner.errors import FunnelError
 from runner.project import ANALYTICS, REPORTING, Project
 from runner.warehouse import reading, table_exists
 
+WHOLE_FUNNEL = 0
+"""The step_order of the row of step_velocity that is about the whole funnel."""
+
 
 @dataclass(frozen=True)
 class InsightRow:
@@ -65,7 +68,7 @@ class StepVelocity(InsightRow):
     month: date
     kpi_name: str
     funnel_step: str | None
-    step_order: int
+    step_order: int | None
     visits_ended_count: int
     median_days: float | None
     p75_days: float | None
@@ -143,8 +146,8 @@ class StepForecast(InsightRow):
     order: ClassVar[tuple[str, ...]] = ("step_order",)
 
     kpi_name: str
-    funnel_step: str
-    step_order: int
+    funnel_step: str | None
+    step_order: int | None
     open_deals_count: int
     open_value: float | None
     win_rate: float | None
@@ -164,6 +167,7 @@ class ForecastBacktest(InsightRow):
     open_deals_count: int
     expected_wins: float | None
     actual_wins: int | None
+    still_open_deals_count: int
     expected_value: float | None
     actual_value: float | None
 

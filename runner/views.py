@@ -11,6 +11,7 @@ from typing import Any
 from psycopg2.extensions import connection as Connection  # noqa: N812 - a class in lower case
 
 from runner.insight import (
+    WHOLE_FUNNEL,
     ForecastBacktest,
     InsightRow,
     LossCount,
@@ -151,13 +152,13 @@ def _draw_conversion(seen: Seen, width: int) -> str:
         )
         text = f"Deals created in {cohorts[0]:%B %Y}\n\n{table.draw(width)}"
     else:
-        cells = {(row.step_order, row.cohort_month): row for row in rows}
+        cells = {(row.kpi_name, row.cohort_month): row for row in rows}
         heads = {month: f"{month:%Y-%m}{'*' if month in young else ''}" for month in cohorts}
         text = "Share of the deals created in a month that reached a step or a later one\n\n"
         text += _draw_months(
             _steps(rows),
             heads,
-            lambda order, month: percent(_rate(cells.get((order, month)))),
+            lambda name, month: percent(_rate(cells.get((name, month)))),
             width,
         )
     return f"{text}\n\n* Many of its deals are still on their way." if young else text
@@ -169,17 +170,17 @@ def _draw_velocity(seen: Seen, width: int) -> str:
         return f"No deal left a step in {seen.period.describe()}."
     months = sorted({row.month for row in rows})
     if len(months) > 1:
-        cells = {(row.step_order, row.month): row.median_days for row in rows}
+        cells = {(row.kpi_name, row.month): row.median_days for row in rows}
         table = _draw_months(
             _steps(rows),
             {month: f"{month:%Y-%m}" for month in months},
-            lambda order, month: days(cells.get((order, month))),
+            lambda name, month: days(cells.get((name, month))),
             width,
         )
         return f"Median days in a step, by the month of leaving it\n\n{table}"
-    steps = [row for row in rows if row.step_order]
+    ordered = sorted(rows, key=lambda row: row.step_order == WHOLE_FUNNEL)
+    steps = [row for row in rows if row.step_order != WHOLE_FUNNEL]
     longest = max((row.p90_days or 0 for row in steps), default=0) or 1
-    ordered = [*steps, *(row for row in rows if not row.step_order)]
     table = TextTable(
         ("step", "", "left", "median", "p75", "p90"),
         [
@@ -198,7 +199,7 @@ def _draw_velocity(seen: Seen, width: int) -> str:
                 (row.median_days or 0) / longest,
                 ((row.p75_days or 0) / longest, (row.p90_days or 0) / longest),
             )
-            if row.step_order
+            if row.step_order != WHOLE_FUNNEL
             else Bar(0)
             for row in ordered
         ],
@@ -297,7 +298,7 @@ def _draw_forecast(seen: Seen, width: int) -> str:
         ),
         [
             (
-                row.funnel_step,
+                row.funnel_step or OUTSIDE,
                 row.kpi_name,
                 str(row.open_deals_count),
                 percent(row.win_rate),
@@ -315,13 +316,14 @@ def _draw_forecast(seen: Seen, width: int) -> str:
     if not past:
         return text
     check = TextTable(
-        ("month", "open", "expected wins", "won"),
+        ("month", "open", "expected wins", "won", "open still"),
         [
             (
                 f"{row.month:%Y-%m}",
                 str(row.open_deals_count),
                 number(row.expected_wins),
-                "" if row.actual_wins is None else str(row.actual_wins),
+                str(row.actual_wins or 0),
+                str(row.still_open_deals_count),
             )
             for row in past[-12:]
         ],
@@ -368,16 +370,17 @@ def _rate(row: StepConversion | None) -> float | None:
     return row.reached_from_first if row else None
 
 
-def _steps(rows: Iterable[StepConversion | StepVelocity]) -> dict[int, tuple[str, str]]:
-    found = {row.step_order: (row.funnel_step or "", row.kpi_name) for row in rows}
-    # Step 0 is the whole funnel, which reads best as a last line.
-    return dict(sorted(found.items(), key=lambda step: (step[0] == 0, step[0])))
+def _steps(rows: Iterable[StepConversion | StepVelocity]) -> dict[str, tuple[str, str]]:
+    """Return step and name by name: in order, what is outside the funnel and it as a whole last."""
+    last = {None: 1, WHOLE_FUNNEL: 2}
+    ordered = sorted(rows, key=lambda row: (last.get(row.step_order, 0), row.step_order or 0))
+    return {row.kpi_name: (row.funnel_step or "", row.kpi_name) for row in ordered}
 
 
 def _draw_months(
-    steps: Mapping[int, tuple[str, str]],
+    steps: Mapping[str, tuple[str, str]],
     heads: Mapping[date, str],
-    cell: Callable[[int, date], str],
+    cell: Callable[[str, date], str],
     width: int,
 ) -> str:
     """Return months side by side, as many to a block as fit."""
@@ -388,7 +391,7 @@ def _draw_months(
         block = months[begin : begin + per_block]
         table = TextTable(
             ("step", "", *(heads[month].rjust(_MONTH_WIDTH - 2) for month in block)),
-            [(*step, *(cell(order, month) for month in block)) for order, step in steps.items()],
+            [(*step, *(cell(name, month) for month in block)) for name, step in steps.items()],
         )
         blocks.append(table.draw(width))
     return "\n\n".join(blocks)

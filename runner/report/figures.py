@@ -64,7 +64,7 @@ def draw_bars(rows: Sequence[BarRow], palette: Palette) -> Figure:
         for layer in reversed(range(layers))
     ]
     longest = max((length or 0 for row in rows for length in row.lengths), default=0) or 1
-    label = {"yref": "y", "yanchor": "bottom", "showarrow": False, "yshift": 5, "xref": "paper"}
+    label = {"yref": "y", "yanchor": "bottom", "showarrow": False, "yshift": 6, "xref": "paper"}
     annotations = [
         {**label, "x": side, "y": place, "text": text, "xanchor": anchor, "font": {"color": color}}
         for place, row in zip(places, rows, strict=True)
@@ -116,7 +116,7 @@ def draw_heat_map(grid: HeatMap, palette: Palette) -> Figure:
             row if faded is is_faded else blank
             for row, faded in zip(grid.cells, grid.faded, strict=True)
         ]
-        shades = [palette.paper, palette.paler, palette.pale, palette.accent]
+        shades = [palette.paper, palette.paler, palette.pale]
         if is_faded:
             shades = [blend(shade, palette.paper) for shade in shades]
         traces.append(
@@ -127,12 +127,13 @@ def draw_heat_map(grid: HeatMap, palette: Palette) -> Figure:
                 "z": [list(row) for row in rows],
                 "text": [list(texts) for texts in grid.texts],
                 "texttemplate": "%{text}",
+                "textfont": {"color": palette.ink},
                 "customdata": [[for_chart(hover, 120) for hover in row] for row in grid.hovers],
                 "hovertemplate": "%{customdata}<extra></extra>",
                 "hoverongaps": False,
                 "zmin": 0,
                 "zmax": largest,
-                "colorscale": list(zip((0, 0.001, 0.5, 1), shades, strict=True)),
+                "colorscale": list(zip((0, 0.001, 1), shades, strict=True)),
                 "showscale": False,
                 "xgap": 2,
                 "ygap": 2,
@@ -206,16 +207,17 @@ def draw_lines(
         "color": palette.muted,
         "showgrid": False,
         "zeroline": False,
-        "tickfont": {"size": 11},
     }
     x_axis = {**axis, "type": "date", "tickformat": "%b\n%Y", "nticks": 6}
+    if len(months) > 1:  # else there would be no room to the left and right of the one month
+        x_axis["range"] = [dates[0], dates[-1]]
     y_axis = {**axis, "range": [0, highest * 1.1], "nticks": 5, "gridcolor": palette.line}
     small = {"visible": not is_small}
     return {
         "data": traces,
         "layout": _layout(palette)
         | {
-            "margin": {"l": 4, "r": 8, "t": 6, "b": 4}
+            "margin": {"l": 2, "r": 6, "t": 6, "b": 4}
             if is_small
             else {"l": 36, "r": 12, "t": 8, "b": 36},
             "xaxis": {**x_axis, **small},
@@ -229,7 +231,7 @@ def _layout(palette: Palette) -> dict[str, Any]:
     return {
         "paper_bgcolor": palette.paper,
         "plot_bgcolor": palette.paper,
-        "font": {"family": _FONT, "size": 12, "color": palette.ink},
+        "font": {"family": _FONT, "color": palette.ink},
         "margin": {"l": 0, "r": 0, "t": 0, "b": 0},
         "showlegend": False,
         "dragmode": False,
@@ -246,7 +248,7 @@ def _ticks(names: Sequence[str], palette: Palette) -> dict[str, Any]:
         "tickmode": "array",
         "tickvals": list(range(len(names))),
         "ticktext": [for_chart(name, 24) for name in names],
-        "tickfont": {"size": 11, "color": palette.ink},
+        "tickfont": {"color": palette.ink},
         "fixedrange": True,
         "showgrid": False,
         "zeroline": False,

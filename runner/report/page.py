@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from datetime import date
 from importlib.resources import files
 
+from runner.insight import WHOLE_FUNNEL
 from runner.ledger import RecordedRun
 from runner.report import text
 from runner.report.data import ReportData, Trust
@@ -62,7 +63,7 @@ def make_tiles(data: ReportData) -> list[Tile]:
     """Return the headline numbers of the month, compared with last month and a year ago."""
     first = data.steps[0]
     rates = {row.month: row for row in data.win_rates}
-    cycle = {row.month: row.median_days for row in data.velocity if not row.step_order}
+    cycle = {row.month: row.median_days for row in data.velocity if row.step_order == WHOLE_FUNNEL}
     found = rates.get(data.month)
     compared = (data.previous_month, data.year_before)
     open_deals = sum(row.open_deals_count for row in data.forecast)

@@ -35,7 +35,7 @@ DARK = Palette(
     muted="#9aa8b4",
     line="#2b363f",
     accent="#54c5cb",
-    pale="#2f7f86",
+    pale="#276f76",
     paler="#1d444a",
 )
 THEMES = {"light": LIGHT, "dark": DARK}

@@ -7,7 +7,7 @@ from datetime import date
 
 from dateutil.relativedelta import relativedelta
 
-from runner.insight import StepConversion
+from runner.insight import WHOLE_FUNNEL, StepConversion
 from runner.report import text
 from runner.report.data import OWNER_MONTHS, ReportData
 from runner.report.figures import (
@@ -28,6 +28,7 @@ from runner.report.text import count, days, isolate, month_name, percent, plural
 OWNERS_DRAWN = 10
 OWNERS_LISTED = 50
 REASONS_DRAWN = 9
+NOTABLE_ERROR = 0.15
 NOBODY = "Nobody known"
 NO_REASON = "No reason given"
 OTHER_REASONS = "Other reasons"
@@ -95,9 +96,9 @@ def make_sections(data: ReportData) -> list[Section]:
 
 def _make_funnel(data: ReportData) -> Section:
     steps = data.steps
-    rates: list[float | None] = [None] + [
-        share(step.deals_count, before.deals_count)
-        for before, step in zip(steps, steps[1:], strict=False)
+    rates = [
+        share(step.deals_count, before.deals_count if before else None)
+        for before, step in zip([None, *steps], steps, strict=False)
     ]
     note = (
         f"Deals that entered a step in {month_name(data.month)}, and their share of those that "
@@ -281,10 +282,11 @@ def _trend_title(data: ReportData) -> str:
     if not pairs:
         return "Month by month"
     more = sum(now > before for now, before in pairs)
-    if more > len(pairs) / 2:
-        return f"{more} of {len(pairs)} steps saw more deals than a year ago"
     fewer = sum(now < before for now, before in pairs)
-    return f"{fewer} of {len(pairs)} steps saw fewer deals than a year ago"
+    steps = f"{max(more, fewer)} of {plural(len(pairs), 'step')}"
+    if max(more, fewer) == len(pairs):
+        steps = "Every step"
+    return f"{steps} saw {'more' if more >= fewer else 'fewer'} deals than a year ago"
 
 
 def _make_velocity(data: ReportData) -> Section:
@@ -293,7 +295,7 @@ def _make_velocity(data: ReportData) -> Section:
         f"{month_name(data.month)}."
     )
     found = [row for row in data.velocity if row.month == data.month]
-    steps = [row for row in found if row.step_order]
+    steps = [row for row in found if row.step_order != WHOLE_FUNNEL]
     if not steps:
         return Section("velocity", "No deal left a step", note)
     slowest = max(steps, key=lambda row: row.median_days or 0)
@@ -329,7 +331,7 @@ def _make_velocity(data: ReportData) -> Section:
                 days(row.p75_days),
                 days(row.p90_days),
             )
-            for row in [*steps, *(row for row in found if not row.step_order)]
+            for row in sorted(found, key=lambda row: row.step_order == WHOLE_FUNNEL)
         ],
         names=2,
     )
@@ -358,7 +360,10 @@ def _make_losses(data: ReportData) -> Section:
     orders = sorted(steps, key=lambda order: (order == 0, order))
     worst = max(orders, key=lambda order: by_step[order])
     reason, _ = by_reason.most_common(1)[0]
-    title = f"Most deals are lost in {_name(steps[worst][1])}, most often for “{_name(reason)}”"
+    title = (
+        f"Most deals are lost in {_name(steps[worst][1])}; "
+        f"the most frequent reason is {_name(reason)}"
+    )
     ranked = [name for name, _ in by_reason.most_common()]
     drawn = ranked if len(ranked) <= REASONS_DRAWN + 1 else ranked[:REASONS_DRAWN]
     rest = ranked[len(drawn) :]
@@ -552,6 +557,7 @@ def _make_forecast(data: ReportData) -> Section:
                 ),
             )
             for row in data.forecast
+            if row.open_deals_count
         ],
     )
     past = [row for row in data.backtest if data.is_settled(row.month)]
@@ -561,10 +567,14 @@ def _make_forecast(data: ReportData) -> Section:
     last = past[-12:]
     hoped = sum(row.expected_wins or 0 for row in last)
     came = sum(row.actual_wins or 0 for row in last)
+    off = share(hoped - came, came)
+    if off is not None and abs(off) >= NOTABLE_ERROR:
+        title += (
+            f", by a reckoning that was {abs(off):.0%} too {'high' if off > 0 else 'low'} so far"
+        )
     note += (
-        f" Tried on {plural(len(last), 'past month')}, whose deals have had "
-        f"{data.mature_after_days} days since: {count(round(hoped))} wins expected, "
-        f"{count(came)} came."
+        f" Tried on {plural(len(last), 'past month')}, whose deals have had at least "
+        f"{data.mature_after_days} days since: {hoped:,.0f} wins expected, {count(came)} came."
     )
     lines = [
         Line("expected", [row.expected_wins for row in past], is_main=False),
@@ -578,13 +588,14 @@ def _make_forecast(data: ReportData) -> Section:
     )
     table = Table(
         "Open deals at the end of past months, wins expected of them and wins since",
-        ("Month", "Open", "Expected wins", "Won"),
+        ("Month", "Open", "Expected wins", "Won", "Open still"),
         [
             (
                 text.short_month(row.month),
                 count(row.open_deals_count),
                 days(row.expected_wins),
                 count(row.actual_wins),
+                count(row.still_open_deals_count),
             )
             for row in reversed(past)
         ],

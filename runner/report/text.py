@@ -18,6 +18,11 @@ def shorten(text: str, length: int = SHORT) -> str:
     return text if len(text) <= length else text[: length - 1].rstrip() + "…"
 
 
+def breakable(text: str) -> str:
+    """Return a text that may break after a slash, where names of steps like to have one."""
+    return text.replace("/", "/\u200b")
+
+
 def for_chart(text: str, length: int = SHORT) -> str:
     """Return a text as Plotly shows it literally: Plotly reads some HTML in every label."""
     text = isolate(shorten(text, length))

@@ -11,7 +11,8 @@
     for (const [chart, figure] of Object.entries(figures[name])) {
       const place = document.getElementById(`chart-${chart}`);
       const size = { width: place.clientWidth, height: place.clientHeight };
-      Plotly.react(place, figure.data, { ...figure.layout, ...size }, config);
+      const font = { ...figure.layout.font, size: root.classList.contains("paper") ? 8.5 : 12 };
+      Plotly.react(place, figure.data, { ...figure.layout, ...size, font }, config);
     }
   }
 
