@@ -64,7 +64,14 @@ def draw_bars(rows: Sequence[BarRow], palette: Palette) -> Figure:
         for layer in reversed(range(layers))
     ]
     longest = max((length or 0 for row in rows for length in row.lengths), default=0) or 1
-    label = {"yref": "y", "yanchor": "bottom", "showarrow": False, "yshift": 6, "xref": "paper"}
+    label = {
+        "yref": "y",
+        "yanchor": "bottom",
+        "showarrow": False,
+        "yshift": 6,
+        "borderpad": 0,
+        "xref": "paper",
+    }
     annotations = [
         {**label, "x": side, "y": place, "text": text, "xanchor": anchor, "font": {"color": color}}
         for place, row in zip(places, rows, strict=True)
@@ -125,7 +132,10 @@ def draw_heat_map(grid: HeatMap, palette: Palette) -> Figure:
                 "x": list(range(len(grid.columns))),
                 "y": list(range(len(grid.rows))),
                 "z": [list(row) for row in rows],
-                "text": [list(texts) for texts in grid.texts],
+                "text": [
+                    list(texts) if faded is is_faded else [""] * len(texts)
+                    for texts, faded in zip(grid.texts, grid.faded, strict=True)
+                ],
                 "texttemplate": "%{text}",
                 "textfont": {"color": palette.ink},
                 "customdata": [[for_chart(hover, 120) for hover in row] for row in grid.hovers],
