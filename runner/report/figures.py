@@ -20,7 +20,8 @@ CELL_HEIGHT = 26
 LINE_HEIGHT = 64
 
 _FONT = 'system-ui, -apple-system, "Segoe UI", Roboto, "Helvetica Neue", Arial, sans-serif'
-_NARROW = 0.3  # of a row: the bar, below its label
+_NARROW = 0.3  # of a row: the bar
+_LABEL = 0.2  # of a row: how far above the bar's middle the box of its label ends
 _HIDDEN_AXIS = {
     "visible": False,
     "fixedrange": True,
@@ -68,12 +69,19 @@ def draw_bars(rows: Sequence[BarRow], palette: Palette) -> Figure:
         "yref": "y",
         "yanchor": "bottom",
         "showarrow": False,
-        "yshift": 6,
         "borderpad": 0,
+        "borderwidth": 0,
         "xref": "paper",
     }
     annotations = [
-        {**label, "x": side, "y": place, "text": text, "xanchor": anchor, "font": {"color": color}}
+        {
+            **label,
+            "x": side,
+            "y": place - _LABEL,
+            "text": text,
+            "xanchor": anchor,
+            "font": {"color": color},
+        }
         for place, row in zip(places, rows, strict=True)
         for side, anchor, text, color in (
             (0, "left", for_chart(row.name), palette.ink),
