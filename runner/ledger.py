@@ -99,6 +99,35 @@ def read_watermark(connection: Connection, schema: str) -> Watermark | None:
     return Watermark(row[0], row[1]) if row else None
 
 
+def read_deals_known_through(connection: Connection, schema: str) -> date | None:
+    """Return the day through which the tables of deals surely know all events, if any.
+
+    A run that did not come to its end may have set some of them back; one of plain dbt was not
+    told what they knew before.
+    """
+    if not table_exists(connection, schema, RUNS):
+        return None
+    # Through JSON, because a ledger of an earlier version lacks the two columns.
+    query = """
+        with
+        builds as (
+            select
+                started_at,
+                cast(to_jsonb(runs) ->> 'as_of' as date) as as_of,
+                cast(to_jsonb(runs) ->> 'has_insight' as boolean) and {ours} as is_complete
+            from {runs} as runs
+        )
+        select min(as_of) from builds
+        where started_at >= coalesce(
+            (select max(started_at) from builds where is_complete), '-infinity'
+        )
+    """
+    with connection.cursor() as cursor:
+        cursor.execute(sql.SQL(query).format(runs=sql.Identifier(schema, RUNS), ours=_OURS))
+        (known_through,) = cursor.fetchone() or (None,)
+    return known_through
+
+
 def record_watermark(connection: Connection, schema: str, watermark: Watermark) -> None:
     """Add to the run that just ended up to when it has looked; for the holder of the lock."""
     query = """

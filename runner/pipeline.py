@@ -21,7 +21,7 @@ from runner.plan import Findings, Plan, find_what_to_heal, make_plan
 from runner.project import ANALYTICS, META, REPORTING, Project
 from runner.raw_contract import check_raw_contract
 from runner.results import NodeResult, count_statuses, exit_code, problems
-from runner.warehouse import DAILY_TABLES, open_warehouse, table_exists
+from runner.warehouse import DAILY_TABLES, INSIGHT_TABLES, open_warehouse, table_exists
 from runner.window import Window
 
 
@@ -143,7 +143,7 @@ class Pipeline:
             self.console.warn(plan.warning())
         results = self._build(plan, options)
         built = {result.name for result in results if result.status == "pass"}
-        if plan.watermark and built.issuperset(DAILY_TABLES):
+        if plan.watermark and built.issuperset((*DAILY_TABLES, *INSIGHT_TABLES)):
             record_watermark(self.connection, self.project.schema(META), plan.watermark)
         latest = None
         if exit_code(results) is ExitCode.DONE:

@@ -150,8 +150,7 @@ entries as (
     select
         first_entries.deal_id,
         jsonb_object_agg(first_entries.funnel_step, first_entries.entered_at) as first_entered_at,
-        array_agg(first_entries.funnel_step order by funnel_steps.step_order) as entered_steps,
-        max(funnel_steps.step_order) as furthest_step_order
+        array_agg(first_entries.funnel_step order by funnel_steps.step_order) as entered_steps
     from first_entries
     inner join funnel_steps
         on first_entries.funnel_step = funnel_steps.funnel_step
@@ -199,6 +198,6 @@ left join last_visits
 left join entries
     on deals.deal_id = entries.deal_id
 left join funnel_steps as furthest
-    on entries.furthest_step_order = furthest.step_order
+    on entries.entered_steps[cardinality(entries.entered_steps)] = furthest.funnel_step
 left join deal_values
     on deals.deal_id = deal_values.deal_id

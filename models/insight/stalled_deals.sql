@@ -2,7 +2,11 @@ with
 
 open_deals as (
 
-    select * from {{ ref('deals') }}
+    select
+        *,
+        cast('{{ as_of_date() }}' as date)
+        - {{ local_date('last_moved_at') }} as days_since_last_movement
+    from {{ ref('deal_states') }}
     where status = 'open' and current_kpi_name is not null
 
 ),
