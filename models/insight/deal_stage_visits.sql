@@ -30,8 +30,12 @@ positions as (
     select
         *,
         status = 'lost' and previous_status <> 'lost' as is_loss,
-        kpi_name is not null
-        or (previous_status = 'lost' and status <> 'lost' and field <> 'add_time') as is_arrival,
+        -- A deal created anew is in no stage yet.
+        kpi_name is not null or (
+            previous_status <> 'open'
+            and status not in ('lost', previous_status)
+            and field <> 'add_time'
+        ) as is_arrival,
         count(kpi_name) over (partition by deal_id order by event_number) as stage_number
     from deal_events
 
@@ -64,8 +68,8 @@ compared as (
 
     select
         *,
-        lag(is_loss, 1, true) over in_order as is_after_loss,
-        lag(kpi_name) over in_order as previous_kpi_name
+        lag(kpi_name) over in_order as previous_kpi_name,
+        lag(attempt_number) over in_order as previous_attempt_number
     from arrivals_and_losses
     where (is_loss or is_arrival) and kpi_name is not null
     window in_order as (partition by deal_id order by event_number)
@@ -79,7 +83,10 @@ turns as (
         count(stage_rank) filter (where not is_loss)
             over (partition by deal_id order by event_number) as rank_number
     from compared
-    where is_loss or is_after_loss or kpi_name <> previous_kpi_name
+    where
+        is_loss
+        or kpi_name is distinct from previous_kpi_name
+        or attempt_number is distinct from previous_attempt_number
 
 ),
 
@@ -99,6 +106,7 @@ visits as (
         *,
         lead(event_at) over in_order as next_at,
         lead(is_loss) over in_order as is_next_loss,
+        lead(attempt_lost_reason) over in_order as next_lost_reason,
         lead(kpi_name) over in_order as following_kpi_name,
         lead(funnel_step) over in_order as following_funnel_step,
         lead(place_rank) over in_order as next_rank
@@ -127,7 +135,7 @@ select
         when next_rank > place_rank + 1 then 'skipped ahead'
         else 'moved back'
     end as direction,
-    case when is_next_loss then attempt_lost_reason end as lost_reason,
+    case when is_next_loss then next_lost_reason end as lost_reason,
     owner_id,
     attempt_number,
     attempt_outcome,

@@ -194,7 +194,10 @@ from deals
 inner join event_months
     on deals.deal_id = event_months.deal_id
 left join last_visits
-    on deals.deal_id = last_visits.deal_id
+    on
+        deals.deal_id = last_visits.deal_id
+        -- A deal that is open anew was in a stage, but may not be in one yet.
+        and (deals.status <> 'open' or deals.attempts_count = last_visits.attempt_number)
 left join entries
     on deals.deal_id = entries.deal_id
 left join funnel_steps as furthest
