@@ -25,7 +25,7 @@ from runner.insight import (
     read_owner_names,
     read_rows,
 )
-from runner.ledger import RecordedRun, read_last_run
+from runner.ledger import RecordedRun, read_deals_known_through, read_last_run
 from runner.project import ANALYTICS, META, REPORTING, Project
 from runner.status import read_load_times
 from runner.warehouse import find_built_range, reading
@@ -269,8 +269,9 @@ def _read_trust(connection: Connection, project: Project) -> Trust:
     if first_day is None or last_day is None:
         raise FunnelError("no day is built", hint="Type `funnel run` or `funnel demo`.")
     run = read_last_run(connection, meta, good=True)
+    known_through = read_deals_known_through(connection, meta)
     return Trust(
-        reference_date=run.source_dt if run else last_day,
+        reference_date=known_through or (run.source_dt if run else last_day),
         first_day=first_day,
         last_day=last_day,
         last_loaded_at=read_load_times(connection, project),

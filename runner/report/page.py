@@ -126,13 +126,21 @@ def make_tiles(data: ReportData) -> list[Tile]:
 def _change(now: float, before: float | None, month: date) -> str:
     """Return a change in per cent against another month."""
     rate = text.share(None if before is None else now - before, before)
-    return f"{text.signed_percent(rate)} on {text.short_month(month)}"
+    return _against(None if rate is None else text.signed_percent(rate), month)
 
 
 def _difference(now: float | None, before: float | None, *, unit: str, month: date) -> str:
     """Return a change in units against another month."""
-    said = "–" if now is None or before is None else text.signed(now - before, unit)
-    return f"{said} on {text.short_month(month)}"
+    return _against(
+        None if now is None or before is None else text.signed(now - before, unit), month
+    )
+
+
+def _against(change: str | None, month: date) -> str:
+    """Return a change with the month it is measured against."""
+    if change is None:
+        return f"not known for {text.short_month(month)}"
+    return f"{change} on {text.short_month(month)}"
 
 
 def _hundredfold(rate: float | None) -> float | None:

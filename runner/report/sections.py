@@ -23,7 +23,17 @@ from runner.report.figures import (
     draw_lines,
 )
 from runner.report.palette import Palette
-from runner.report.text import count, days, isolate, month_name, percent, plural, share, shorten
+from runner.report.text import (
+    count,
+    days,
+    isolate,
+    month_name,
+    name_of,
+    percent,
+    plural,
+    share,
+    shorten,
+)
 
 OWNERS_DRAWN = 10
 OWNERS_LISTED = 50
@@ -122,7 +132,7 @@ def _make_funnel(data: ReportData) -> Section:
         )
     rows = [
         BarRow(
-            name=f"{step.funnel_step}  {step.kpi_name}",
+            name=_numbered(step.funnel_step, step.kpi_name),
             value=count(step.deals_count) + (f"  ·  {percent(rate)}" if rate is not None else ""),
             lengths=(step.deals_count,),
             hover=plural(step.deals_count, "deal"),
@@ -250,7 +260,7 @@ def _make_trend(data: ReportData) -> Section:
                 LINE_HEIGHT,
                 f"Line of deals that entered {shorten(step.kpi_name)} in each month; "
                 f"{count(step.deals_count)} in {month_name(data.month)}.",
-                heading=f"{step.funnel_step}  {shorten(step.kpi_name)}",
+                heading=_numbered(step.funnel_step, shorten(step.kpi_name)),
                 value=count(step.deals_count),
             )
         )
@@ -305,7 +315,7 @@ def _make_velocity(data: ReportData) -> Section:
     )
     rows = [
         BarRow(
-            name=f"{row.funnel_step or ''}  {row.kpi_name}".strip(),
+            name=_numbered(row.funnel_step, row.kpi_name),
             value=f"{days(row.median_days)} days",
             lengths=(row.median_days, row.p75_days, row.p90_days),
             hover=f"{days(row.median_days)} days, three quarters within {days(row.p75_days)}, "
@@ -485,7 +495,7 @@ def _make_stalled(data: ReportData) -> Section:
         title = f"{count(stalled)} of {plural(open_deals, 'open deal')} have come to a halt"
     rows = [
         BarRow(
-            name=f"{step.funnel_step or ''}  {step.kpi_name}".strip(),
+            name=_numbered(step.funnel_step, step.kpi_name),
             value=count(step.deals_count),
             lengths=(step.deals_count,),
             hover=plural(step.deals_count, "stalled deal"),
@@ -513,10 +523,10 @@ def _make_stalled(data: ReportData) -> Section:
         [
             (
                 str(deal.deal_id),
-                deal.kpi_name,
+                shorten(deal.kpi_name),
                 OUTSIDE
                 if deal.owner_id is None
-                else data.names.get(deal.owner_id) or str(deal.owner_id),
+                else shorten(data.names.get(deal.owner_id) or str(deal.owner_id)),
                 count(deal.days_since_last_movement),
             )
             for deal in data.stalled_longest
@@ -545,7 +555,7 @@ def _make_forecast(data: ReportData) -> Section:
         ),
         [
             (
-                row.kpi_name,
+                shorten(row.kpi_name),
                 count(row.open_deals_count),
                 percent(row.win_rate),
                 days(row.median_days_to_win),
@@ -606,7 +616,12 @@ def _make_forecast(data: ReportData) -> Section:
 
 def _name(name: str) -> str:
     """Return a name within a sentence."""
-    return isolate(shorten(name, 40))
+    return isolate(shorten(name))
+
+
+def _numbered(step: str | None, name: str) -> str:
+    """Return a step's name behind its number, if it has one."""
+    return f"{step or ''} {name_of(name)}".strip()
 
 
 def _per_hundred(rate: float | None) -> str:

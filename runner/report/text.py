@@ -1,9 +1,12 @@
 """Words and numbers as the report writes them. What people typed into the CRM is not trusted."""
 
+import re
 from datetime import date
 
 SHORT = 30
+BLANK = "(no name)"
 
+_CONTROL = re.compile("[\x00-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069]")
 _ISOLATE, _POP = "\u2068", "\u2069"
 
 
@@ -12,9 +15,17 @@ def isolate(text: str) -> str:
     return f"{_ISOLATE}{text}{_POP}"
 
 
+def name_of(text: str) -> str:
+    """Return a name as it can be shown: no control characters, none that turn a text around.
+
+    Of a blank name it says so, as nobody would see or hear it.
+    """
+    return _CONTROL.sub(" ", text).strip() or BLANK
+
+
 def shorten(text: str, length: int = SHORT) -> str:
-    """Return a text, cut to a length, on one line."""
-    text = " ".join(text.split())
+    """Return a name, cut to a length, on one line."""
+    text = " ".join(name_of(text).split())
     return text if len(text) <= length else text[: length - 1].rstrip() + "…"
 
 
@@ -82,9 +93,7 @@ def signed(number: float, unit: str) -> str:
     return f"{sign}{size} {unit}{'' if size == '1' else 's'}"
 
 
-def signed_percent(rate: float | None) -> str:
-    """Return a change in per cent: '+12%', or a dash."""
-    if rate is None:
-        return "–"
+def signed_percent(rate: float) -> str:
+    """Return a change in per cent: '+12%'."""
     rounded = round(rate * 100)
     return f"{'+' if rounded > 0 else '−' if rounded < 0 else '±'}{abs(rounded)}%"

@@ -56,7 +56,9 @@ class Event(NamedTuple):
 class Visit:
     """A deal in a stage."""
 
-    def __init__(self, stage: Event, at: datetime, owner_id: int | None, attempt: "Attempt") -> None:
+    def __init__(
+        self, stage: Event, at: datetime, owner_id: int | None, attempt: "Attempt"
+    ) -> None:
         """Begin."""
         self.stage = stage
         self.entered_at = at
@@ -416,9 +418,7 @@ def funnel_conversion(raw: Raw, rules: Rules) -> list[Row]:
                     len(cohort),
                     len(reached[number]),
                     len(entered[number]),
-                    ratio(
-                        len(reached[number]), len(reached[number - 1] if number else everybody)
-                    ),
+                    ratio(len(reached[number]), len(reached[number - 1] if number else everybody)),
                     ratio(len(reached[number]), len(reached[0])),
                     ratio(len(entered[number] & previous), len(previous)),
                     ratio(len(entered[number] & entered[0]), len(entered[0])),

@@ -132,9 +132,7 @@ class Insight:
         built = self.months.get(month_of(window.source_dt))
         return replace(
             window,
-            process_through=built.last_day
-            if built and built.last_day > window.source_dt
-            else None,
+            process_through=built.last_day if built and built.last_day > window.source_dt else None,
             as_of=as_of if as_of > window.source_dt else None,
             deals_known_through=find_unknown(window, as_of, self.known_through),
         )
@@ -266,7 +264,9 @@ def stories(draw: st.DrawFn) -> tuple[Raw, list[Turn], dict[str, Any]]:
     """Few moments, deals and values, so that they meet each other."""
 
     def some(values: Sequence[Any], at_most: int) -> st.SearchStrategy[Any]:
-        return st.sampled_from(draw(st.lists(st.sampled_from(values), min_size=1, max_size=at_most)))
+        return st.sampled_from(
+            draw(st.lists(st.sampled_from(values), min_size=1, max_size=at_most))
+        )
 
     moments = some(
         [datetime.combine(FIRST_DAY + timedelta(day), at) for day in DAYS for at in TIMES], 12

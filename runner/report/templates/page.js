@@ -23,6 +23,7 @@
     draw(name);
   }
 
+  document.getElementById("unscripted").remove();
   button.hidden = false;
   button.addEventListener("click", () => choose(theme === "dark" ? "light" : "dark"));
   dark.addEventListener("change", () => choose(dark.matches ? "dark" : "light"));
