@@ -293,7 +293,7 @@ def _draw_forecast(seen: Seen, width: int) -> str:
     largest = max((row.expected_wins or 0 for row in rows), default=0) or 1
     table = TextTable(
         (
-            *("step", "", "open", "win rate", "days to win", "expected wins"),
+            *("step", "", "open", "win rate", "days", "exp. wins"),
             *(("open value", "expected value") if has_value else ()),
         ),
         [
@@ -312,7 +312,10 @@ def _draw_forecast(seen: Seen, width: int) -> str:
     ).draw(width)
     expected = sum(row.expected_wins or 0 for row in rows)
     open_deals = sum(row.open_deals_count for row in rows)
-    text = f"{open_deals} open deals, {number(expected)} expected to be won\n\n{table}"
+    text = (
+        f"{open_deals} open deals, {number(expected)} of them expected to be won; "
+        f"days: from the step to winning\n\n{table}"
+    )
     if not past:
         return text
     check = TextTable(

@@ -19,12 +19,12 @@ def draw_picture(data: ReportData, file_format: str) -> bytes:
     from matplotlib.figure import Figure
 
     steps = data.steps
-    height = 1.1 + _ROW * len(steps)
+    height = 1.25 + _ROW * len(steps)
     picture = io.BytesIO()
     with rc_context({"svg.hashsalt": "funnel", "font.family": "sans-serif"}):
         figure = Figure(figsize=(_WIDTH, height), facecolor=LIGHT.paper)
         FigureCanvasAgg(figure)
-        axes = figure.add_axes((0.05, 0.04, 0.9, 1 - 1.0 / height))
+        axes = figure.add_axes((0.05, 0.04, 0.9, 1 - 1.15 / height))
         axes.set_axis_off()
         largest = max((step.deals_count for step in steps), default=0) or 1
         axes.set_xlim(0, largest)
@@ -38,12 +38,19 @@ def draw_picture(data: ReportData, file_format: str) -> bytes:
             color=LIGHT.ink,
             **text,
         )
+        figure.text(
+            *(0.05, 1 - 0.72 / height),
+            "Deals that entered a step, and their share of those that entered the step above",
+            fontsize=9,
+            color=LIGHT.muted,
+            **text,
+        )
         before = None
         for place, step in enumerate(steps):
             axes.barh(place + 0.16, step.deals_count, height=0.28, color=LIGHT.accent)
-            label = f"{step.funnel_step}  {shorten(step.kpi_name, 60)}"
+            label = f"{step.funnel_step} {shorten(step.kpi_name, 60)}"
             rate = share(step.deals_count, before)
-            value = count(step.deals_count) + (f"  ·  {percent(rate)}" if rate is not None else "")
+            value = count(step.deals_count) + (f" · {percent(rate)}" if rate is not None else "")
             axes.text(0, place - 0.2, label, fontsize=10.5, color=LIGHT.ink, **text)
             axes.text(
                 *(largest, place - 0.2, value),

@@ -133,7 +133,7 @@ def _make_funnel(data: ReportData) -> Section:
     rows = [
         BarRow(
             name=_numbered(step.funnel_step, step.kpi_name),
-            value=count(step.deals_count) + (f"  ·  {percent(rate)}" if rate is not None else ""),
+            value=count(step.deals_count) + (f" · {percent(rate)}" if rate is not None else ""),
             lengths=(step.deals_count,),
             hover=plural(step.deals_count, "deal"),
         )

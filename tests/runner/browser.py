@@ -41,6 +41,23 @@ class Opened:
         )
         return [[cell.replace("\u2068", "").replace("\u2069", "") for cell in row] for row in rows]
 
+    def numbers(self, section: str, *columns: int) -> list[tuple[float, ...]]:
+        """Columns of the table behind a section's charts."""
+        rows = self.table(f"#{section} details table")[1:]
+        return [tuple(float(row[at].replace(",", "")) for at in columns) for row in rows]
+
+    def open_details(self) -> None:
+        self.value("document.querySelectorAll('details').forEach(part => { part.open = true })")
+
+    def choose(self, theme: str) -> None:
+        """Have the device prefer a theme."""
+        self.page.emulate_media(color_scheme="dark" if theme == "dark" else "light")
+
+    def resize(self, width: int) -> None:
+        """Change the width, and wait until the page has drawn itself anew."""
+        self.page.set_viewport_size({"width": width, "height": 900})
+        self.value("new Promise(done => requestAnimationFrame(() => requestAnimationFrame(done)))")
+
     def count(self, selector: str) -> int:
         return self.page.locator(selector).count()
 
