@@ -4,11 +4,14 @@ deal_changes as (
 
     select
         *,
-        lower(trim(new_value)) as field_value
+        lower(trim(new_value)) as field_value,
+        -- At one moment a deal is first created, then handed over, valued, moved, and at last closed.
+        array_position(
+            array['add_time', 'user_id', 'value', 'stage_id', 'lost_reason', 'status'], field
+        ) as field_rank
     from {{ ref('deal_staging') }}
     where
         deal_id is not null
-        and field in ('add_time', 'user_id', 'value', 'stage_id', 'lost_reason', 'status')
         and {{ is_known('change_time') }}
 
 ),
@@ -41,7 +44,6 @@ stages as (
 
 ),
 
--- At one moment a deal is first created, then handed over, valued, moved, and at last closed.
 numbered as (
 
     select
@@ -60,10 +62,7 @@ numbered as (
             partition by deal_changes.deal_id
             order by
                 deal_changes.change_time,
-                array_position(
-                    array['add_time', 'user_id', 'value', 'stage_id', 'lost_reason', 'status'],
-                    deal_changes.field
-                ),
+                deal_changes.field_rank,
                 stages.step_order nulls first,
                 deal_changes.user_id nulls first,
                 deal_changes.kpi_name collate "C" nulls first,
@@ -78,6 +77,7 @@ numbered as (
         on
             deal_changes.field = 'stage_id'
             and deal_changes.funnel_step = stages.funnel_step
+    where deal_changes.field_rank is not null
 
 ),
 
