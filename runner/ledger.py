@@ -124,8 +124,8 @@ def read_deals_known_through(connection: Connection, schema: str) -> date | None
     """
     with connection.cursor() as cursor:
         cursor.execute(sql.SQL(query).format(runs=sql.Identifier(schema, RUNS), ours=_OURS))
-        (known_through,) = cursor.fetchone() or (None,)
-    return known_through
+        row: tuple[date | None] | None = cursor.fetchone()
+    return row[0] if row else None
 
 
 def record_watermark(connection: Connection, schema: str, watermark: Watermark) -> None:

@@ -5,7 +5,9 @@ deal_changes as (
     select
         *,
         lower(trim(new_value)) as field_value,
-        -- At one moment a deal is first created, then handed over, valued, moved, and at last closed.
+        kpi_name collate "C" as kpi_key,
+        lower(trim(new_value)) collate "C" as value_key,
+        -- At one moment a deal is created, then handed over, valued, moved, and at last closed.
         array_position(
             array['add_time', 'user_id', 'value', 'stage_id', 'lost_reason', 'status'], field
         ) as field_rank
@@ -36,8 +38,8 @@ stages as (
     select
         funnel_steps.funnel_step,
         funnel_steps.step_order,
-        funnel_steps.step_order >= won_step.step_order as is_won,
-        cast(dense_rank() over (order by funnel_steps.step_order) as integer) as stage_rank
+        cast(dense_rank() over (order by funnel_steps.step_order) as integer) as stage_rank,
+        funnel_steps.step_order >= won_step.step_order as is_won
     from funnel_steps
     cross join won_step
     group by funnel_steps.funnel_step, funnel_steps.step_order, won_step.step_order
@@ -65,8 +67,8 @@ numbered as (
                 deal_changes.field_rank,
                 stages.step_order nulls first,
                 deal_changes.user_id nulls first,
-                deal_changes.kpi_name collate "C" nulls first,
-                deal_changes.field_value collate "C" nulls first
+                deal_changes.kpi_key nulls first,
+                deal_changes.value_key nulls first
         ) as integer) as event_number,
         bool_or(
             deal_changes.field = 'status'
@@ -148,6 +150,41 @@ attempts as (
         ) over (partition by deal_id order by event_number) as integer) as attempt_number
     from status_changes
 
+),
+
+lives as (
+
+    select
+        deal_id,
+        event_number,
+        event_at,
+        date,
+        field,
+        field_value,
+        step_order,
+        stage_rank,
+        owner_id,
+        status,
+        previous_status,
+        attempt_number,
+        case when field = 'stage_id' then kpi_name end as kpi_name,
+        case when field = 'stage_id' then funnel_step end as funnel_step,
+        nullif(
+            last_value(status) over whole_attempt, 'open'
+        ) as attempt_outcome,
+        min(event_at) filter (where status <> 'open') over whole_attempt as attempt_ended_at,
+        case
+            when last_value(status) over whole_attempt = 'lost'
+                then coalesce(last_value(lost_reason) over whole_attempt, 'Unknown')
+        end as attempt_lost_reason,
+        event_number = max(event_number) over (partition by deal_id) as is_last
+    from attempts
+    window whole_attempt as (
+        partition by deal_id, attempt_number
+        order by event_number
+        rows between unbounded preceding and unbounded following
+    )
+
 )
 
 select
@@ -157,26 +194,16 @@ select
     date,
     field,
     field_value,
-    case when field = 'stage_id' then kpi_name end as kpi_name,
-    case when field = 'stage_id' then funnel_step end as funnel_step,
+    kpi_name,
+    funnel_step,
     step_order,
     stage_rank,
     owner_id,
     status,
     previous_status,
     attempt_number,
-    nullif(
-        last_value(status) over whole_attempt, 'open'
-    ) as attempt_outcome,
-    min(event_at) filter (where status <> 'open') over whole_attempt as attempt_ended_at,
-    case
-        when last_value(status) over whole_attempt = 'lost'
-            then coalesce(last_value(lost_reason) over whole_attempt, 'Unknown')
-    end as attempt_lost_reason,
-    event_number = max(event_number) over (partition by deal_id) as is_last
-from attempts
-window whole_attempt as (
-    partition by deal_id, attempt_number
-    order by event_number
-    rows between unbounded preceding and unbounded following
-)
+    attempt_outcome,
+    attempt_ended_at,
+    attempt_lost_reason,
+    is_last
+from lives

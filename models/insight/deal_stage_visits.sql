@@ -19,7 +19,7 @@ deal_events as (
     select * from {{ ref('deal_events') }}
     {%- if is_incremental() %}
     -- An array, unlike a subquery, reaches the index on deal_id below the view's windows.
-    where deal_id = any(array(select touched.deal_id from touched))
+        where deal_id = any(array(select touched.deal_id from touched))
     {%- endif %}
 
 ),
@@ -126,6 +126,10 @@ select
     next_at as exited_at,
     cast(round(extract(epoch from next_at - event_at) / 86400, 4) as numeric(18, 4))
         as days_in_stage,
+    owner_id,
+    attempt_number,
+    attempt_outcome,
+    attempt_ended_at,
     case when not is_next_loss then following_kpi_name end as next_kpi_name,
     case when not is_next_loss then following_funnel_step end as next_funnel_step,
     case
@@ -135,10 +139,6 @@ select
         when next_rank > place_rank + 1 then 'skipped ahead'
         else 'moved back'
     end as direction,
-    case when is_next_loss then next_lost_reason end as lost_reason,
-    owner_id,
-    attempt_number,
-    attempt_outcome,
-    attempt_ended_at
+    case when is_next_loss then next_lost_reason end as lost_reason
 from visits
 where not is_loss

@@ -19,7 +19,7 @@ deal_events as (
 
     select * from {{ ref('deal_events') }}
     {%- if is_incremental() %}
-    where deal_id = any(array(select touched.deal_id from touched))
+        where deal_id = any(array(select touched.deal_id from touched))
     {%- endif %}
 
 ),
@@ -28,7 +28,7 @@ visits as (
 
     select * from {{ ref('deal_stage_visits') }}
     {%- if is_incremental() %}
-    where deal_id = any(array(select touched.deal_id from touched))
+        where deal_id = any(array(select touched.deal_id from touched))
     {%- endif %}
 
 ),
@@ -41,7 +41,7 @@ activities as (
         and funnel_step is not null
         and {{ is_known('due_to') }}
         {%- if is_incremental() %}
-        and deal_id = any(array(select touched.deal_id from touched))
+            and deal_id = any(array(select touched.deal_id from touched))
         {%- endif %}
 
 ),
@@ -162,7 +162,7 @@ last_visits as (
 
     select distinct on (deal_id) *
     from visits
-    order by deal_id, visit_number desc
+    order by deal_id asc, visit_number desc
 
 )
 
@@ -178,18 +178,18 @@ select
     furthest.kpi_name as furthest_kpi_name,
     furthest.funnel_step as furthest_funnel_step,
     furthest.step_order as furthest_step_order,
-    case when deals.status = 'lost' then deals.closed_at end as lost_at,
-    case when deals.status = 'lost' then deals.lost_reason end as lost_reason,
-    case when deals.status = 'won' then deals.closed_at end as won_at,
     cast(deal_values.value_history -> -1 ->> 'value' as numeric(18, 2)) as value,
     cast(deals.lives_count as integer) as lives_count,
     cast(deals.loss_count as integer) as loss_count,
-    greatest(last_visits.entered_at, deals.status_changed_at, deals.created_at) as last_moved_at,
-    coalesce(entries.first_entered_at, '{}') as first_entered_at,
     entries.entered_steps,
     deal_values.value_history,
     event_months.last_event_at,
-    event_months.event_months
+    event_months.event_months,
+    case when deals.status = 'lost' then deals.closed_at end as lost_at,
+    case when deals.status = 'lost' then deals.lost_reason end as lost_reason,
+    case when deals.status = 'won' then deals.closed_at end as won_at,
+    greatest(last_visits.entered_at, deals.status_changed_at, deals.created_at) as last_moved_at,
+    coalesce(entries.first_entered_at, '{}') as first_entered_at
 from deals
 inner join event_months
     on deals.deal_id = event_months.deal_id

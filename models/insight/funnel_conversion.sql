@@ -8,7 +8,7 @@ deals as (
         entered_steps,
         count(*) as deals_count
     from {{ ref('deal_states') }}
-    group by 1, 2, 3
+    group by cohort_month, furthest_step_order, entered_steps
 
 ),
 
@@ -33,10 +33,14 @@ counts as (
         funnel_steps.funnel_step,
         funnel_steps.step_order,
         sum(deals.deals_count) as cohort,
-        coalesce(sum(deals.deals_count)
-            filter (where deals.furthest_step_order >= funnel_steps.step_order), 0) as reached,
-        coalesce(sum(deals.deals_count)
-            filter (where funnel_steps.funnel_step = any(deals.entered_steps)), 0) as entered,
+        coalesce(
+            sum(deals.deals_count)
+            filter (where deals.furthest_step_order >= funnel_steps.step_order), 0
+        ) as reached,
+        coalesce(
+            sum(deals.deals_count)
+            filter (where funnel_steps.funnel_step = any(deals.entered_steps)), 0
+        ) as entered,
         coalesce(sum(deals.deals_count) filter (
             where
             funnel_steps.funnel_step = any(deals.entered_steps)
@@ -82,7 +86,8 @@ select
     cast(cohort as bigint) as cohort_deals_count,
     cast(reached as bigint) as reached_deals_count,
     cast(entered as bigint) as entered_deals_count,
-    cast(round(reached / nullif(reached_previous, 0), 4) as numeric(18, 4)) as reached_from_previous,
+    cast(round(reached / nullif(reached_previous, 0), 4) as numeric(18, 4))
+        as reached_from_previous,
     cast(round(reached / nullif(reached_first, 0), 4) as numeric(18, 4)) as reached_from_first,
     cast(round(entered_both / nullif(entered_previous, 0), 4) as numeric(18, 4))
         as entered_from_previous,

@@ -53,8 +53,8 @@ open_deals as (
         current_kpi_name as kpi_name,
         current_funnel_step as funnel_step,
         current_step_order as step_order,
-        count(*) as open_deals_count,
-        cast(sum(value) as numeric(18, 2)) as open_value
+        cast(sum(value) as numeric(18, 2)) as open_value,
+        count(*) as open_deals_count
     from {{ ref('deal_states') }}
     where status = 'open' and current_kpi_name is not null
     group by current_kpi_name, current_funnel_step, current_step_order
@@ -71,23 +71,39 @@ places as (
         step_order
     from open_deals
 
+),
+
+forecasts as (
+
+    select
+        places.kpi_name,
+        places.funnel_step,
+        places.step_order,
+        open_deals.open_value,
+        history.win_rate,
+        history.median_days_to_win,
+        cast(round(coalesce(open_deals.open_deals_count, 0) * history.win_rate, 4) as numeric(18, 4))
+            as expected_wins,
+        cast(round(open_deals.open_value * history.win_rate, 2) as numeric(18, 2)) as expected_value,
+        coalesce(open_deals.open_deals_count, 0) as open_deals_count
+    from places
+    left join open_deals
+        on
+            places.kpi_name = open_deals.kpi_name
+            and places.funnel_step is not distinct from open_deals.funnel_step
+    left join history
+        on places.kpi_name = history.kpi_name
+
 )
 
 select
-    places.kpi_name,
-    places.funnel_step,
-    places.step_order,
-    coalesce(open_deals.open_deals_count, 0) as open_deals_count,
-    open_deals.open_value,
-    history.win_rate,
-    history.median_days_to_win,
-    cast(round(coalesce(open_deals.open_deals_count, 0) * history.win_rate, 4) as numeric(18, 4))
-        as expected_wins,
-    cast(round(open_deals.open_value * history.win_rate, 2) as numeric(18, 2)) as expected_value
-from places
-left join open_deals
-    on
-        places.kpi_name = open_deals.kpi_name
-        and places.funnel_step is not distinct from open_deals.funnel_step
-left join history
-    on places.kpi_name = history.kpi_name
+    kpi_name,
+    funnel_step,
+    step_order,
+    open_deals_count,
+    open_value,
+    win_rate,
+    median_days_to_win,
+    expected_wins,
+    expected_value
+from forecasts

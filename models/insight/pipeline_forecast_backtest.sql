@@ -6,7 +6,10 @@ with
 visits as (
 
     select
-        *,
+        kpi_name,
+        deal_id,
+        attempt_number,
+        attempt_outcome,
         cast(date_trunc('month', {{ local_date('entered_at') }}) as date) as entered_month,
         cast(date_trunc('month', {{ local_date('attempt_ended_at') }}) as date) as ended_month,
         cast(
@@ -26,7 +29,8 @@ open_deals as (
         visits.attempt_outcome,
         cast(month_ends.month as date) as month
     from visits
-    cross join lateral
+    cross join
+        lateral
         generate_series(
             cast(visits.entered_month as timestamp),
             least(
@@ -71,6 +75,12 @@ months as (
 
 ),
 
+places as (
+
+    select distinct kpi_name from visits
+
+),
+
 -- The win rate of a step as it was known at the end of a month.
 win_rates as (
 
@@ -82,12 +92,28 @@ win_rates as (
             / nullif(sum(closings.closed_count) over so_far, 0), 4
         ) as win_rate
     from months
-    cross join (select distinct visits.kpi_name from visits) as places
+    cross join places
     left join closings
         on
             months.month = closings.month
             and places.kpi_name = closings.kpi_name
     window so_far as (partition by places.kpi_name order by months.month)
+
+),
+
+-- From one recorded value to the next.
+values_over_time as (
+
+    select
+        deal_states.deal_id,
+        cast(change.recorded ->> 'value' as numeric) as value,
+        cast(change.recorded ->> 'date' as date) as recorded_on,
+        lead(cast(change.recorded ->> 'date' as date))
+            over (partition by deal_states.deal_id order by change.position) as replaced_on
+    from {{ ref('deal_states') }} as deal_states
+    cross join
+        lateral jsonb_array_elements(deal_states.value_history)
+        with ordinality as change (recorded, position)
 
 ),
 
@@ -98,16 +124,7 @@ valued_deals as (
         open_deals.attempt_outcome,
         win_rates.win_rate,
         deal_states.value as value_now,
-        (
-            select cast(entry.recorded ->> 'value' as numeric)
-            from jsonb_array_elements(deal_states.value_history)
-                with ordinality as entry (recorded, position)
-            where
-                cast(entry.recorded ->> 'date' as date)
-                < open_deals.month + interval '1 month'
-            order by entry.position desc
-            limit 1
-        ) as value_then
+        values_over_time.value as value_then
     from open_deals
     inner join win_rates
         on
@@ -115,17 +132,38 @@ valued_deals as (
             and open_deals.kpi_name = win_rates.kpi_name
     inner join {{ ref('deal_states') }} as deal_states
         on open_deals.deal_id = deal_states.deal_id
+    left join values_over_time
+        on
+            open_deals.deal_id = values_over_time.deal_id
+            and values_over_time.recorded_on < open_deals.month + interval '1 month'
+            and coalesce(
+                values_over_time.replaced_on >= open_deals.month + interval '1 month', true
+            )
+
+),
+
+forecasts as (
+
+    select
+        month,
+        cast(round(sum(win_rate), 4) as numeric(18, 4)) as expected_wins,
+        cast(round(sum(win_rate * value_then), 2) as numeric(18, 2)) as expected_value,
+        cast(round(sum(value_now) filter (where attempt_outcome = 'won'), 2) as numeric(18, 2))
+            as actual_value,
+        count(*) as open_deals_count,
+        count(*) filter (where attempt_outcome = 'won') as actual_wins,
+        count(*) filter (where attempt_outcome is null) as still_open_deals_count
+    from valued_deals
+    group by month
 
 )
 
 select
     month,
-    count(*) as open_deals_count,
-    cast(round(sum(win_rate), 4) as numeric(18, 4)) as expected_wins,
-    count(*) filter (where attempt_outcome = 'won') as actual_wins,
-    count(*) filter (where attempt_outcome is null) as still_open_deals_count,
-    cast(round(sum(win_rate * value_then), 2) as numeric(18, 2)) as expected_value,
-    cast(round(sum(value_now) filter (where attempt_outcome = 'won'), 2) as numeric(18, 2))
-        as actual_value
-from valued_deals
-group by month
+    open_deals_count,
+    expected_wins,
+    actual_wins,
+    still_open_deals_count,
+    expected_value,
+    actual_value
+from forecasts

@@ -7,7 +7,7 @@ stays as (
         kpi_name,
         funnel_step,
         step_order,
-        days_in_stage as days
+        days_in_stage as days_taken
     from {{ ref('deal_stage_visits') }}
     where exited_at is not null and funnel_step is not null
     union all
@@ -16,9 +16,25 @@ stays as (
         'Whole funnel' as kpi_name,
         null as funnel_step,
         0 as step_order,
-        round(extract(epoch from won_at - created_at) / 86400, 4) as days
+        round(extract(epoch from won_at - created_at) / 86400, 4) as days_taken
     from {{ ref('deal_states') }}
     where won_at is not null
+
+),
+
+velocities as (
+
+    select
+        month,
+        kpi_name,
+        funnel_step,
+        step_order,
+        cast(percentile_cont(0.5) within group (order by days_taken) as numeric(18, 4)) as median_days,
+        cast(percentile_cont(0.75) within group (order by days_taken) as numeric(18, 4)) as p75_days,
+        cast(percentile_cont(0.9) within group (order by days_taken) as numeric(18, 4)) as p90_days,
+        count(*) as visits_ended_count
+    from stays
+    group by month, kpi_name, funnel_step, step_order
 
 )
 
@@ -27,9 +43,8 @@ select
     kpi_name,
     funnel_step,
     step_order,
-    count(*) as visits_ended_count,
-    cast(percentile_cont(0.5) within group (order by days) as numeric(18, 4)) as median_days,
-    cast(percentile_cont(0.75) within group (order by days) as numeric(18, 4)) as p75_days,
-    cast(percentile_cont(0.9) within group (order by days) as numeric(18, 4)) as p90_days
-from stays
-group by month, kpi_name, funnel_step, step_order
+    visits_ended_count,
+    median_days,
+    p75_days,
+    p90_days
+from velocities

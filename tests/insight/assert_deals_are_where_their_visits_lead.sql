@@ -46,7 +46,9 @@ inner join visits
     on states.deal_id = visits.deal_id and visits.is_last
 where
     states.current_kpi_name <> visits.kpi_name
-    or (states.status = 'open' and visits.direction = 'lost' and states.current_kpi_name is not null)
+    or (
+        states.status = 'open' and visits.direction = 'lost' and states.current_kpi_name is not null
+    )
     or (states.status = 'lost' and visits.direction <> 'lost')
 union all
 select

@@ -27,7 +27,7 @@ from oracle import (
 FIELDS = ("add_time", "user_id", "value", "stage_id", "lost_reason", "status")
 """The fields that matter, in their order at one moment."""
 
-DIRECTIONS = ("advanced", "skipped ahead", "moved back", "lost", "still there")
+STATUSES = ("open", "won", "lost")
 
 
 class Rules(NamedTuple):
@@ -56,14 +56,12 @@ class Event(NamedTuple):
 class Visit:
     """A deal in a stage."""
 
-    def __init__(
-        self, stage: Event, at: datetime, owner_id: int | None, attempt: "Attempt"
-    ) -> None:
+    def __init__(self, deal: "Deal", stage: Event, at: datetime) -> None:
         """Begin."""
         self.stage = stage
         self.entered_at = at
-        self.owner_id = owner_id
-        self.attempt = attempt
+        self.owner_id = deal.owner_id
+        self.attempt = deal.attempt
         self.exited_at: datetime | None = None
         self.lost_in: Attempt | None = None
 
@@ -180,37 +178,53 @@ def winning_order(raw: Raw, rules: Rules) -> int | None:
 
 def live(deal: Deal, winning: int | None) -> None:
     """Let one event after the other happen to a deal."""
-    statuses = ("open", "won", "lost")
-    records_status = any(e.field == "status" and e.value in statuses for e in deal.events)
+    if any(event.field == "status" and event.value in STATUSES for event in deal.events):
+        winning = None  # somebody records what is won
     stage: Event | None = None
     reason: str | None = None
     for event in deal.events:
-        before, after = deal.status, deal.status
-        if event.field == "add_time":
-            after = "open"
-        elif event.field == "user_id":
-            deal.owner_id = deal.owner_id if event.user_id is None else event.user_id
-        elif event.field == "value":
-            deal.values.append((event.day, amount(event.value)))
-        elif event.field == "status" and event.value in statuses:
-            after = event.value
-        elif event.field == "lost_reason":
-            reason = event.kpi_name
-            after = "lost" if reason else reopened(before)
-        elif event.field == "stage_id" and event.kpi_name:
-            reached = winning is not None and event.step and event.step.step_order >= winning
-            after = "won" if reached and not records_status else reopened(before)
-            if event.step:
-                enter_step(deal, event.step.funnel_step, event.at)
+        note_values(deal, event)
+        before = deal.status
+        after = status_after(before, event, winning)
         change_status(deal, event, before, after)
+        if event.field == "lost_reason":
+            reason = event.kpi_name
         if deal.status == "lost":
             deal.attempt.lost_reason = reason or "Unknown"
         if event.field == "stage_id" and event.kpi_name:
             stage = event
             arrive(deal, stage, event.at)
-        elif before != "open" and after not in ("lost", before) and stage:
-            if event.field != "add_time":  # a deal created anew is in no stage yet
-                arrive(deal, stage, event.at)
+        elif stage and event.field != "add_time" and begins_anew(before, after):
+            arrive(deal, stage, event.at)
+
+
+def note_values(deal: Deal, event: Event) -> None:
+    """Remember the owner, the value and the step that an event names."""
+    if event.user_id is not None:
+        deal.owner_id = event.user_id
+    if event.field == "value":
+        deal.values.append((event.day, amount(event.value)))
+    if event.field == "stage_id" and event.step:
+        enter_step(deal, event.step.funnel_step, event.at)
+
+
+def status_after(before: str, event: Event, winning: int | None) -> str:
+    """What a deal is after an event."""
+    if event.field == "add_time":
+        return "open"
+    if event.field == "status" and event.value in STATUSES:
+        return event.value
+    if event.field == "lost_reason":
+        return "lost" if event.kpi_name else reopened(before)
+    if event.field == "stage_id" and event.kpi_name:
+        reached = winning is not None and event.step and event.step.step_order >= winning
+        return "won" if reached else reopened(before)
+    return before
+
+
+def begins_anew(before: str, after: str) -> bool:
+    """A closed deal is in its stage again; one created anew is in none yet."""
+    return before != "open" and after not in ("lost", before)
 
 
 def reopened(status: str) -> str:
@@ -249,7 +263,7 @@ def arrive(deal: Deal, stage: Event, at: datetime) -> None:
         ):
             return
         deal.visits[-1].exited_at = at
-    deal.visits.append(Visit(stage, at, deal.owner_id, deal.attempt))
+    deal.visits.append(Visit(deal, stage, at))
     deal.moved_at.append(at)
 
 

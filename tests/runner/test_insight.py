@@ -310,7 +310,7 @@ def stories(draw: st.DrawFn) -> tuple[Raw, list[Turn], dict[str, Any]]:
         st.sampled_from([1, 2, 6]),
     )
     turns = st.lists(st.builds(Turn, edits, windows, st.booleans()), min_size=1, max_size=3)
-    rules = st.sampled_from(
+    rules: st.SearchStrategy[dict[str, Any]] = st.sampled_from(
         [{}, {}, {"won_step": "6"}, {"won_step": "1"}, {"stalled_after_days": 3}]
         + [{"mature_after_days": 30}, {"won_step": "nowhere"}]
     )
