@@ -172,6 +172,9 @@ def read_report(
     Raises:
         FunnelError: The month or a model is not built, or something cannot be read.
     """
+    with connection.cursor() as cursor:
+        # The views sort visits of all deals; in memory that takes half as long as on disk.
+        cursor.execute("set work_mem = '128MB'")
     month = month or read_latest_month(connection, project)
     compared = Period.ending(month, _COMPARED_MONTHS)
     funnels = [
