@@ -29,6 +29,7 @@ class RecordedRun:
     """One row of the ledger.
 
     Args:
+        run_id: dbt's invocation_id.
         command: What was typed: 'funnel run', 'dbt build'.
         version: The version of what ran.
         source_dt: The reference date.
@@ -42,6 +43,7 @@ class RecordedRun:
         rows_written: Rows that the models wrote.
     """
 
+    run_id: str
     command: str
     version: str
     source_dt: date
