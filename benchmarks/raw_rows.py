@@ -12,39 +12,43 @@ LAST_DAY = date(2024, 12, 31)
 DELIVERY = "timestamp '2025-01-01 03:00'"
 """When all rows were loaded, so that no row is late."""
 
-# In order of time, as rows arrive. About five events a deal, spread over some weeks around its
-# number, so that deals come back to a step within a month.
+# In order of time, as rows arrive. About five events a deal and table, spread over two months, so
+# that deals come back to a step within a month.
 _FILL = """
     truncate {schema}.activity, {schema}.deal_changes;
     insert into {schema}.activity
         (activity_id, type, assigned_to_user, deal_id, done, due_to, _loaded_at)
     select
         n,
-        (array['meeting', 'sc_2', 'follow_up', 'after_close_call'])[1 + (n * 7919) % 13 % 4],
+        (array['meeting', 'sc_2', 'follow_up', 'after_close_call'])[1 + (chance >> 8) % 4],
         n % 50,
-        (n + (n * 48271) % {spread}) / 5,
+        (n + chance % {spread}) / 5,
         n % 20 > 0,
         {begin} + n * {step},
         {delivery} at time zone 'UTC'
-    from generate_series(cast(0 as bigint), {rows} - 1) as n;
+    from {numbers};
     insert into {schema}.deal_changes
         (deal_id, change_time, changed_field_key, new_value, _loaded_at)
     select
-        (n + (n * 48271) % {spread}) / 5,
+        (n + chance % {spread}) / 5,
         {begin} + n * {step},
         (array['stage_id', 'stage_id', 'stage_id', 'user_id', 'add_time', 'lost_reason'])
-            [1 + (n * 7919) % 17 % 6],
-        case (n * 7919) % 17 % 6
+            [1 + (chance >> 8) % 6],
+        case (chance >> 8) % 6
             when 3 then cast(n % 50 as text)
             when 4 then cast({begin} + n * {step} as text)
             when 5 then cast(1 + n % 7 as text)
-            else cast(1 + (n * 31) % 11 as text)
+            else cast(1 + (chance >> 12) % 11 as text)
         end,
         {delivery} at time zone 'UTC'
-    from generate_series(cast(0 as bigint), {rows} - 1) as n;
+    from {numbers};
     vacuum analyze {schema}.activity;
     vacuum analyze {schema}.deal_changes
 """
+_NUMBERS = """(
+    select n, hashint8(n) & 2147483647 as chance
+    from generate_series(cast(0 as bigint), {rows} - 1) as n
+) as numbers"""
 
 
 @dataclass(frozen=True)
@@ -69,7 +73,7 @@ class History:
         days = (LAST_DAY - self.first_day).days + 1
         statements = _FILL.format(
             schema=schema,
-            rows=self.rows,
+            numbers=_NUMBERS.format(rows=self.rows),
             begin=f"timestamp '{self.first_day}'",
             step=f"(interval '{days} days' / {self.rows})",
             delivery=DELIVERY,
