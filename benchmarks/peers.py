@@ -56,11 +56,11 @@ def set_up_sqlmesh(stage: Stage) -> Path:
         window = f" and {column} >= @start_dt and {column} < @end_dt + interval '1 microsecond'"
         (folder / "models" / f"{name}.sql").write_text(
             f"model (name peer_sqlmesh.{name}, kind incremental_by_time_range ("
-            f"time_column event_date));\n\n"
+            f"time_column event_date), end '{LAST_DAY}');\n\n"
             + query.format(source=f"pipedrive_raw.{table}", window=window)
             + "\n"
         )
-    _sqlmesh(stage, folder, "plan", "--end", str(LAST_DAY))
+    _sqlmesh(stage, folder, "plan")
     return folder
 
 
