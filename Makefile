@@ -27,6 +27,14 @@ check: .venv/installed ## Lint and type-check, without changing a file
 	$(BIN)/python -m runner.packages
 	$(BIN)/funnel db exec $(BIN)/sqlfluff lint --disable-progress-bar models tests
 
+.PHONY: bench
+bench: .venv/installed ## Measure funnel beside dbt, SQL by hand and others, into benchmarks/results.md
+	$(BIN)/python -m benchmarks.bench --rows 5000000
+
+.PHONY: bench-large
+bench-large: .venv/installed ## The same with four times the rows, into results-large.md
+	$(BIN)/python -m benchmarks.bench --rows 20000000 --repeats 1 --name results-large
+
 .PHONY: format
 format: .venv/installed ## Format Python and SQL
 	$(BIN)/ruff check --fix .

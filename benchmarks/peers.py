@@ -2,6 +2,7 @@
 
 import subprocess
 import sys
+from datetime import timedelta
 from pathlib import Path
 
 from benchmarks.raw_rows import LAST_DAY
@@ -100,10 +101,10 @@ def set_up_microbatch(stage: Stage) -> Path:
     return folder
 
 
-def run_microbatch(stage: Stage, folder: Path) -> Cost:
-    """Have dbt count all days again, one after the other."""
-    begin, end = stage.history.first_day, LAST_DAY.replace(year=LAST_DAY.year + 1, month=1, day=1)
-    window = ("--event-time-start", str(begin), "--event-time-end", str(end))
+def run_microbatch(stage: Stage, folder: Path, days: int) -> Cost:
+    """Have dbt count the last days again, one after the other."""
+    end = LAST_DAY + timedelta(days=1)
+    window = ("--event-time-start", str(end - timedelta(days=days)), "--event-time-end", str(end))
     return stage.dbt("run", *window, project=folder)
 
 
