@@ -65,7 +65,7 @@ def measure(names: Sequence[str], rows: int, repeats: int) -> list[Outcome]:
                 outcomes.append(_ON_A_STAGE[name](stage, repeats))
                 print(f"{outcomes[-1].title} …", flush=True)
     if "growth" in names:
-        outcomes.append(subjects.measure_growth(repeats))
+        outcomes.append(subjects.measure_growth(rows, repeats))
     return sorted(outcomes, key=lambda outcome: outcome.title)
 
 

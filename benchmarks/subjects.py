@@ -23,7 +23,7 @@ MODELS = (
     "monthly_stats",
 )
 
-_ROWS_A_MONTH_AT_ONCE = 50_000
+_MOST_ROWS_A_MONTH = 50_000
 """Of each table, where the history grows and the window does not."""
 
 _DAYS = 92
@@ -188,8 +188,9 @@ def measure_backfill(stage: Stage, repeats: int) -> Outcome:
     )
 
 
-def measure_growth(repeats: int, rows_a_month: int = _ROWS_A_MONTH_AT_ONCE) -> Outcome:
+def measure_growth(rows: int, repeats: int) -> Outcome:
     """The same night on a history of 2, 20 and 100 months, plan included."""
+    rows_a_month = min(rows // 20, _MOST_ROWS_A_MONTH)
     figures = []
     for times in (1, 10, 50):
         months = 2 * times
