@@ -49,7 +49,8 @@ def main() -> None:
     print(text)
     print(f"{time.monotonic() - begin:.0f} s in all")
     if not options.only:
-        (FOLDER / f"{options.name}.md").write_text(text)
+        picture = f"\n![Seconds of all contenders]({options.name}.svg)\n"
+        (FOLDER / f"{options.name}.md").write_text(text + picture)
         draw(outcomes, FOLDER / f"{options.name}.svg")
 
 
