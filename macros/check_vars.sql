@@ -6,6 +6,7 @@
     {%- do integer_var('backfill_period', 0, 36600) -%}
     {%- do integer_var('months', 1, 1200) -%}
     {%- do integer_var('lock_timeout', 0, 86400) -%}
+    {%- do integer_var('work_mem', 0, 100000) -%}
     {%- do last_day_to_process() -%}
     {%- do reprocess_months() -%}
     {%- do full_check() -%}
