@@ -1,0 +1,253 @@
+"""Every fault of the corpus is seeded into good data and caught by the test that should see it."""
+
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import closing
+from dataclasses import dataclass
+from datetime import date
+from fnmatch import filter as matching
+from fnmatch import fnmatchcase
+from functools import cached_property
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any
+
+import psycopg2
+import pytest
+from conftest import ROOT, ask
+from corruptions import CORRUPTIONS, PAGE, Corruption, Edit, Stage, page
+from dbt_common.behavior_flags import BehaviorFlagRendered
+
+from runner import pipeline
+from runner.console import Console
+from runner.dbt_runner import Dbt
+from runner.demo_data import LAST_DAY, write_demo
+from runner.errors import FunnelError
+from runner.load import load
+from runner.local_postgres import LocalPostgres
+from runner.pipeline import RunOptions, run_window
+from runner.project import BUILT_SCHEMAS, Project
+from runner.results import NodeResult
+from runner.window import Window
+
+YESTERDAY, TODAY = LAST_DAY.replace(day=30), LAST_DAY
+"""Up to when the good data are built, and the day of the run that meets the fault."""
+
+BAD = ("warn", "fail", "error")
+
+
+@dataclass(frozen=True)
+class Finding:
+    """What noticed something, as the corpus names it."""
+
+    catcher: str
+    status: str
+    failures: int = 1
+
+    def is_more_than(self, known: "Finding | None") -> bool:
+        """Whether this is a problem, and not one that good data have as well."""
+        if self.status not in BAD:
+            return False
+        return known is None or known.status not in BAD or known.failures < self.failures
+
+
+class Warehouse:
+    """Good data, built up to yesterday: restored for each fault, as a copy of a database."""
+
+    def __init__(self, home: Path, server: LocalPostgres) -> None:
+        self.server = server
+        self.files = home / "demo"
+        self.project = Project(ROOT, home)
+        self.dbt = Dbt(self.project)
+        self.catchers = {node.name: name_of(node) for node in self.data_tests}
+
+    @property
+    def data_tests(self) -> list[Any]:
+        nodes = self.dbt.manifest.nodes.values()
+        return [node for node in nodes if str(node.resource_type) == "test"]
+
+    def build(self) -> None:
+        write_demo(self.files)
+        self.load(self.files)
+        findings = self.run(YESTERDAY)
+        assert {finding.status for finding in findings} == {"pass", "warn"}, findings
+        self.copy_database("postgres", "good")
+
+    def restore(self) -> None:
+        self.copy_database("good", "postgres")
+
+    def copy_database(self, source: str, target: str) -> None:
+        with closing(psycopg2.connect(self.server.url(), dbname="template1")) as connection:
+            others = f"from pg_stat_activity where datname = '{source}'"
+            ask(connection, f"select pg_terminate_backend(pid) {others}")
+            ask(connection, f"drop database if exists {target} with (force)")
+            ask(connection, f"create database {target} template {source}")
+
+    def query(self, statement: str) -> list[tuple[object, ...]]:
+        with closing(psycopg2.connect(self.server.url())) as connection:
+            schemas = ", ".join([self.project.raw_schema, *BUILT_SCHEMAS])
+            ask(connection, f"set search_path = {schemas}")
+            return ask(connection, statement)
+
+    def monthly_stats(self) -> object:
+        return self.query(
+            "select md5(string_agg(t::text, '|' order by t::text)) from monthly_stats t"
+        )
+
+    def load(self, directory: Path) -> None:
+        with closing(psycopg2.connect(self.server.url())) as connection:
+            load(connection, directory, self.project.raw_schema, self.project.loaded_at_field)
+
+    def run(self, day: date) -> list[Finding]:
+        """`funnel run`."""
+        report = run_window(self.project, Window(day), RunOptions(), Console(quiet=True))
+        return [self.finding(result) for result in report.results]
+
+    def test(self, day: date) -> list[Finding]:
+        """`funnel test`."""
+        results = self.dbt.with_vars({"source_dt": str(day)}).test()
+        return [self.finding(result) for result in results]
+
+    def finding(self, result: NodeResult) -> Finding:
+        kinds = {"test": "", "source": "freshness: "}
+        catcher = kinds.get(result.kind, f"{result.kind}: ") + result.name
+        return Finding(self.catchers.get(result.name, catcher), result.status, result.failures or 1)
+
+    def expand(self, caught_by: Sequence[str]) -> list[str]:
+        """Return what has to catch a fault: of data tests each one that matches."""
+        tests = [(name, matching(self.catchers.values(), name)) for name in caught_by]
+        return [test for name, found in tests for test in found or [name]]
+
+    @cached_property
+    def good_run(self) -> Mapping[str, Finding]:
+        """What a run finds in good data, which are not without oddities."""
+        self.restore()
+        return {finding.catcher: finding for finding in self.run(TODAY)}
+
+    @cached_property
+    def good_test(self) -> Mapping[str, Finding]:
+        self.restore()
+        return {finding.catcher: finding for finding in self.test(YESTERDAY)}
+
+
+def name_of(node: Any) -> str:  # noqa: ANN401 - two classes of dbt
+    """Return how the corpus names a data test."""
+    metadata = getattr(node, "test_metadata", None)
+    if metadata is None:
+        return str(node.name)
+    table = re.findall(r"'(\w+)'", metadata.kwargs["model"])[-1]
+    return f"{metadata.name}: {table}" + (f".{node.column_name}" if node.column_name else "")
+
+
+@pytest.fixture(scope="module")
+def warehouse() -> Iterator[Warehouse]:
+    with (
+        TemporaryDirectory(prefix="funnel-") as folder,
+        pytest.MonkeyPatch.context() as patch,
+        (server := LocalPostgres(Path(folder))).session(),
+    ):
+        patch.setenv("FUNNEL_LOCAL_HOST", str(server.socket_dir))
+        # Half the time of a small run goes into these two.
+        patch.setenv("DBT_WRITE_JSON", "false")
+        patch.setattr(BehaviorFlagRendered, "_default_source", lambda _: "", raising=False)
+        with closing(psycopg2.connect(server.url())) as connection:
+            ask(connection, "alter system set fsync = off")
+            ask(connection, "select pg_reload_conf()")
+        good = Warehouse(Path(folder), server)
+        patch.setattr(pipeline, "Dbt", lambda _: good.dbt)  # parsed once for all faults
+        good.build()
+        yield good
+
+
+def seed_fault(
+    warehouse: Warehouse, corruption: Corruption, folder: Path, patch: pytest.MonkeyPatch
+) -> list[Finding]:
+    """Make the fault, and return what finds it."""
+    if isinstance(corruption.fault, str):
+        try:
+            warehouse.query(corruption.fault)
+        except psycopg2.IntegrityError as error:
+            column = f"{error.diag.table_name}.{error.diag.column_name}"
+            return [Finding(f"constraint: {column}", "error")]
+    else:
+        seed = next(n for n in warehouse.dbt.manifest.nodes.values() if n.name == "funnel_steps")
+        of_seed = corruption.stage is Stage.SEED
+        source = ROOT / "seeds" if of_seed else warehouse.files
+        target = folder / source.name
+        target.mkdir()
+        for file in source.glob("*.csv"):
+            (target / file.name).symlink_to(file)
+        edit(target, corruption.fault)
+        if of_seed:
+            patch.setattr(seed, "original_file_path", str(target / corruption.fault.file))
+        else:
+            try:
+                warehouse.load(target)
+            except FunnelError as error:
+                return [Finding(f"funnel load: {error.message}", "error")]
+    if corruption.stage is Stage.BUILT:
+        return warehouse.test(YESTERDAY)
+    try:
+        return warehouse.run(TODAY)
+    except FunnelError as error:
+        return [Finding(f"funnel run: {error.message}", "error")]
+
+
+def edit(folder: Path, fault: Edit) -> None:
+    file = folder / fault.file
+    changed = fault.change(file.read_text(encoding="utf-8"))
+    file.unlink()
+    file.write_bytes(changed.encode() if isinstance(changed, str) else changed)
+
+
+@pytest.mark.parametrize("corruption", CORRUPTIONS, ids=lambda c: c.name.replace(" ", "-"))
+def test_a_fault_is_caught(
+    warehouse: Warehouse,
+    corruption: Corruption,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    good = warehouse.good_test if corruption.stage is Stage.BUILT else warehouse.good_run
+    warehouse.restore()
+    before = warehouse.monthly_stats()
+    findings = seed_fault(warehouse, corruption, tmp_path, monkeypatch)
+    noticed = {
+        finding.catcher: finding.status
+        for finding in findings
+        if finding.is_more_than(good.get(finding.catcher))
+    }
+    expected = warehouse.expand(corruption.caught_by)
+    missing = [name for name in expected if not any(fnmatchcase(found, name) for found in noticed)]
+    assert not missing, f"missing: {missing}, noticed: {noticed}"
+    statuses = {noticed[name] for name in noticed if any(fnmatchcase(name, e) for e in expected)}
+    is_error = bool(statuses & {"fail", "error"})
+    assert corruption.severity == ("error" if is_error else "warn"), noticed
+    if corruption.stage is not Stage.BUILT:
+        stopped = {"fail", "error"} & {finding.status for finding in findings}
+        assert bool(stopped) is is_error
+        assert (warehouse.monthly_stats() == before) is is_error
+
+
+def test_good_data_pass_and_change_monthly_stats(warehouse: Warehouse) -> None:
+    warehouse.restore()
+    before = warehouse.monthly_stats()
+    findings = warehouse.run(TODAY)
+    assert {finding.status for finding in findings} == {"pass", "warn"}
+    assert warehouse.monthly_stats() != before
+
+
+def test_names_are_unique() -> None:
+    names = [corruption.name for corruption in CORRUPTIONS]
+    assert len(set(names)) == len(names) >= 40
+
+
+def test_every_data_test_has_been_seen_failing(warehouse: Warehouse) -> None:
+    caught_by = {name for corruption in CORRUPTIONS for name in corruption.caught_by}
+    tests = set(warehouse.catchers.values())
+    never = [test for test in tests if not any(fnmatchcase(test, name) for name in caught_by)]
+    assert sorted(never) == []
+
+
+def test_the_page_shows_the_corpus() -> None:
+    command = "python tests/runner/corruptions.py"
+    assert PAGE.read_text(encoding="utf-8") == page(), f"type `{command}`"
