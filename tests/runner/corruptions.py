@@ -59,33 +59,113 @@ class Corruption:
     severity: Literal["error", "warn"] = "error"
 
 
-def _broken_files() -> list[Corruption]:
-    def fault(
-        name: str, sentence: str, file: str, change: Callable[[str], str | bytes], message: str
-    ) -> Corruption:
-        caught_by = (f"funnel load: {message}",)
-        return Corruption(name, sentence, Stage.FILES, Edit(file, change), caught_by)
-
-    return [
-        fault(
-            "truncated file",
-            "The export of the deal changes stopped in the middle of a line.",
-            "deal_changes.csv",
-            lambda text: text[: text.rindex(",stage_id")],
-            "deal_changes.csv line * has fewer columns than the header",
-        ),
-        fault(
-            "half a quote",
-            "A cell's quote is opened and never closed.",
-            "stages.csv",
-            lambda text: text.replace("Closing", '"Closing'),
-            "stages.csv line * a quote opens here and is never closed",
-        ),
-    ]
+def _refused(
+    name: str, sentence: str, file: str, change: Callable[[str], str | bytes], message: str
+) -> Corruption:
+    """Return a fault of an export that the loader refuses, with what it says."""
+    caught_by = (f"funnel load: {message}",)
+    return Corruption(name, sentence, Stage.FILES, Edit(file, change), caught_by)
 
 
-CORRUPTIONS: tuple[Corruption, ...] = (
-    *_broken_files(),
+def _replacing(old: str, new: str, times: int = -1) -> Callable[[str], str]:
+    return lambda text: text.replace(old, new, times)
+
+
+_EXPORTS = (
+    _refused(
+        "truncated file",
+        "The export of the deal changes stopped in the middle of a line.",
+        "deal_changes.csv",
+        lambda text: text[: text.rindex(",stage_id")],
+        "deal_changes.csv line * has fewer columns than the header",
+    ),
+    _refused(
+        "quote left open",
+        "A cell's quote is opened and never closed.",
+        "stages.csv",
+        _replacing("Closing", '"Closing'),
+        "stages.csv line *: a quote opens here and is never closed",
+    ),
+    _refused(
+        "comma in a stage's name",
+        "A cell with a comma is not quoted.",
+        "stages.csv",
+        _replacing("Closing", "Closing, won"),
+        "stages.csv line * has more columns than the header",
+    ),
+    _refused(
+        "empty file",
+        "The export of the users failed and left an empty file.",
+        "users.csv",
+        lambda _: "",
+        "users.csv is empty",
+    ),
+    _refused(
+        "headers swapped",
+        "Two names of the header changed places.",
+        "deal_changes.csv",
+        _replacing("deal_id,change_time", "change_time,deal_id"),
+        "deal_changes.csv line *, column change_time: * is not a timestamp",
+    ),
+    _refused(
+        "header missing",
+        "The first line was cut off.",
+        "deal_changes.csv",
+        lambda text: text.partition("\n")[2],
+        "deal_changes.csv has no column deal_id",
+    ),
+    _refused(
+        "column renamed",
+        "The API calls a column otherwise since last night.",
+        "stages.csv",
+        _replacing("stage_name", "name"),
+        "stages.csv has no column stage_name",
+    ),
+    _refused(
+        "semicolons",
+        "A spreadsheet saved the file with semicolons.",
+        "deal_changes.csv",
+        _replacing(",", ";"),
+        "deal_changes.csv has no column deal_id",
+    ),
+    _refused(
+        "wrong encoding",
+        "A spreadsheet saved the file in Latin-1.",
+        "stages.csv",
+        lambda text: text.replace("Closing", "Clôture").encode("latin-1"),
+        "stages.csv line * is not UTF-8",
+    ),
+    _refused(
+        "done in words",
+        "Whether an activity is done comes as a word of the user's language.",
+        "activity.csv",
+        _replacing(",True,", ",erledigt,"),
+        "activity.csv line *, column done: * is not a boolean",
+    ),
+    _refused(
+        "dates of another country",
+        "Days come as 31/12/2024.",
+        "deal_changes.csv",
+        _replacing("2024-12-31 ", "31/12/2024 "),
+        "deal_changes.csv line *, column change_time: * is not a timestamp",
+    ),
+    _refused(
+        "decimal ids",
+        "A script has read the ids as numbers with a point.",
+        "deal_changes.csv",
+        _replacing(",2024-12-", ".0,2024-12-"),
+        "deal_changes.csv line *, column deal_id: * is not a bigint",
+    ),
+    _refused(
+        "broken JSON",
+        "The options of a field end in the middle.",
+        "fields.csv",
+        _replacing('}]"', '"'),
+        "fields.csv line *, column field_value_options: * is not JSON",
+    ),
+)
+
+_SEEDS = (
     Corruption(
         "step with two names",
         "Two rows of the definition name one step differently.",
@@ -94,8 +174,89 @@ CORRUPTIONS: tuple[Corruption, ...] = (
         ("assert_every_funnel_step_has_one_definition",),
     ),
     Corruption(
+        "name of two steps",
+        "Two steps bear one name.",
+        Stage.SEED,
+        Edit("funnel_steps.csv", _replacing("6,Closing", "6,Negotiation")),
+        ("assert_every_funnel_step_has_one_definition",),
+    ),
+    Corruption(
+        "duplicate step",
+        "A row of the definition is there twice.",
+        Stage.SEED,
+        Edit("funnel_steps.csv", lambda text: text + "stage,Closing,6,Closing,8\n"),
+        ("expect_compound_columns_to_be_unique: funnel_steps",),
+    ),
+    Corruption(
+        "stage in two spellings",
+        "The definition maps a stage twice, in capitals as well.",
+        Stage.SEED,
+        Edit("funnel_steps.csv", lambda text: text + "stage,CLOSING,6,Closing,8\n"),
+        ("expect_compound_columns_to_be_unique: deal_kpis",),
+    ),
+    Corruption(
+        "type in two spellings",
+        "The definition maps an activity type twice, in capitals as well.",
+        Stage.SEED,
+        Edit("funnel_steps.csv", lambda text: text + "activity,Meeting,2.1,Sales Call 1,3\n"),
+        ("unique: activity_kpis.activity_type",),
+    ),
+    Corruption(
+        "step lost",
+        "A row of the definition was deleted, but its months are counted.",
+        Stage.SEED,
+        Edit("funnel_steps.csv", _replacing("stage,Closing,6,Closing,8\n", "")),
+        ("assert_steps_are_those_of_the_definition",),
+    ),
+    Corruption(
+        "step renumbered",
+        "A spreadsheet turned step 2.1 into 2.10.",
+        Stage.SEED,
+        Edit("funnel_steps.csv", _replacing(",2.1,", ",2.10,")),
+        ("assert_steps_are_those_of_the_definition",),
+    ),
+    Corruption(
+        "source type misspelt",
+        "A row of the definition is of the type stages, which is none.",
+        Stage.SEED,
+        Edit("funnel_steps.csv", _replacing("stage,Closing", "stages,Closing")),
+        ("assert_the_definition_is_complete",),
+    ),
+    Corruption(
+        "step without a number",
+        "A row of the definition has no step.",
+        Stage.SEED,
+        Edit("funnel_steps.csv", _replacing("Closing,6,", "Closing,,")),
+        ("assert_the_definition_is_complete",),
+    ),
+)
+
+_RAW = (
+    Corruption(
+        "loaded export cut short",
+        "The export of the deal changes ends at the end of a line, half-way through the month.",
+        Stage.FILES,
+        Edit("deal_changes.csv", lambda text: text[: text.index("\n", text.index(",2024-12-1"))]),
+        ("?",),
+    ),
+    Corruption(
+        "export without rows",
+        "The export of the deal changes holds its header only.",
+        Stage.FILES,
+        Edit("deal_changes.csv", lambda text: text.partition("\n")[0]),
+        ("?",),
+    ),
+    Corruption(
+        "garbled stage names",
+        "An export was encoded twice: Negotiation comes as Négotiation.",
+        Stage.FILES,
+        Edit("stages.csv", _replacing("Negotiation", "NÃ©gotiation")),
+        ("assert_stages_and_types_are_in_the_funnel",),
+        "warn",
+    ),
+    Corruption(
         "null deal ids",
-        "The loader lost the deal of a few changes.",
+        "The loader lost the deal of a day's changes.",
         Stage.RAW,
         """
         update deal_changes set deal_id = null
@@ -104,12 +265,419 @@ CORRUPTIONS: tuple[Corruption, ...] = (
         ("not_null: deal_changes.deal_id",),
     ),
     Corruption(
-        "stale source",
-        "The loader has been down for two days.",
+        "null times",
+        "The loader lost the time of a day's changes.",
+        Stage.RAW,
+        """
+        update deal_changes set change_time = null
+        where change_time >= '2024-12-02' and change_time < '2024-12-03'
+        """,
+        ("not_null: deal_changes.change_time",),
+    ),
+    Corruption(
+        "null field keys",
+        "The loader lost which field changed.",
+        Stage.RAW,
+        """
+        update deal_changes set changed_field_key = null
+        where change_time >= '2024-12-02' and change_time < '2024-12-03'
+        """,
+        ("not_null: deal_changes.changed_field_key",),
+    ),
+    Corruption(
+        "null activity type",
+        "A type of activity has no key.",
+        Stage.RAW,
+        "insert into activity_types (id, name, active) values (9, 'Lunch', true)",
+        ("not_null: activity_types.type",),
+    ),
+    Corruption(
+        "null keys of activities",
+        "The loader lost the type of a day's activities.",
+        Stage.RAW,
+        "update activity set type = null where cast(due_to as date) = '2024-12-03'",
+        ("?",),
+    ),
+    Corruption(
+        "null due dates",
+        "The loader lost when a day's activities are due.",
+        Stage.RAW,
+        "update activity set due_to = null where cast(due_to as date) = '2024-12-03'",
+        ("?",),
+    ),
+    Corruption(
+        "null field key in fields",
+        "A field has no key.",
+        Stage.RAW,
+        "update fields set field_key = null where field_key = 'lost_reason'",
+        ("not_null: fields.field_key",),
+    ),
+    Corruption(
+        "null stage id",
+        "A stage has no id.",
+        Stage.RAW,
+        "update stages set stage_id = null where stage_name = 'Closing'",
+        ("not_null: stages.stage_id",),
+    ),
+    Corruption(
+        "activities without a deal",
+        "The integration with the calendar no longer sets the deal.",
+        Stage.RAW,
+        "update activity set deal_id = null where due_to >= '2024-12-20'",
+        ("not_null: activity_staging.deal_id",),
+        "warn",
+    ),
+    Corruption(
+        "field key renamed",
+        "The API calls the field stage_id otherwise since a day of the month.",
+        Stage.RAW,
+        """
+        update deal_changes set changed_field_key = 'stage'
+        where changed_field_key = 'stage_id' and change_time >= '2024-12-30'
+        """,
+        ("accepted_values: deal_changes.changed_field_key",),
+        "warn",
+    ),
+    Corruption(
+        "whitespace around keys",
+        "A loader pads the names of fields.",
+        Stage.RAW,
+        "update deal_changes set changed_field_key = 'stage_id\u00a0' where change_time >= '2024-12-30'",
+        ("accepted_values: deal_changes.changed_field_key",),
+        "warn",
+    ),
+    Corruption(
+        "doubled load",
+        "The rows of the last days were loaded twice.",
+        Stage.RAW,
+        "insert into deal_changes select * from deal_changes where change_time >= '2024-12-20'",
+        ("?",),
+        "warn",
+    ),
+    Corruption(
+        "doubled activities",
+        "The activities were loaded twice.",
+        Stage.RAW,
+        "insert into activity select * from activity",
+        ("?",),
+        "warn",
+    ),
+    Corruption(
+        "stage ids swapped in stages",
+        "Two stages changed ids in the list of stages.",
+        Stage.RAW,
+        "update stages set stage_id = 9 - stage_id where stage_id in (4, 5)",
+        ("?",),
+        "warn",
+    ),
+    Corruption(
+        "stage ids swapped in deal changes",
+        "Two stages changed ids in the changes of the month.",
+        Stage.RAW,
+        """
+        update deal_changes set new_value = case new_value when '4' then '5' else '4' end
+        where changed_field_key = 'stage_id' and new_value in ('4', '5') and change_time >= '2024-12-01'
+        """,
+        ("?",),
+        "warn",
+    ),
+    Corruption(
+        "stage renamed",
+        "A stage got a new name in Pipedrive that the definition does not know.",
+        Stage.RAW,
+        """
+        update stages set stage_name = 'Commercial Talks' where stage_name = 'Negotiation';
+        update fields set field_value_options =
+            replace(cast(field_value_options as text), 'Negotiation', 'Commercial Talks')::jsonb;
+        """,
+        ("assert_stages_and_types_are_in_the_funnel",),
+        "warn",
+    ),
+    Corruption(
+        "stage reused",
+        "A stage got the name of another one, and its deals are counted there.",
+        Stage.RAW,
+        "update stages set stage_name = 'Closing' where stage_name = 'Negotiation'",
+        ("?",),
+        "warn",
+    ),
+    Corruption(
+        "new stage",
+        "Somebody added a stage to the pipeline.",
+        Stage.RAW,
+        """
+        insert into stages (stage_id, stage_name) values (11, 'Legal Review');
+        insert into deal_changes (deal_id, change_time, changed_field_key, new_value)
+        values (41001, '2024-12-30 10:00', 'stage_id', '11');
+        """,
+        ("assert_stages_and_types_are_in_the_funnel",),
+        "warn",
+    ),
+    Corruption(
+        "stage deleted",
+        "A stage is in no list any more, but deals went there.",
+        Stage.RAW,
+        """
+        delete from stages where stage_name = 'On Hold';
+        update fields set field_value_options = field_value_options - 9
+        where field_key = 'stage_id';
+        """,
+        ("assert_no_event_is_unknown",),
+        "warn",
+    ),
+    Corruption(
+        "stage listed twice",
+        "One stage has two names.",
+        Stage.RAW,
+        "insert into stages (stage_id, stage_name) values (5, 'Closing')",
+        ("?",),
+        "warn",
+    ),
+    Corruption(
+        "option listed twice",
+        "A lost reason has two labels.",
+        Stage.RAW,
+        """
+        update fields set field_value_options = field_value_options || '[{"id": 1, "label": "A"}]'
+        where field_key = 'lost_reason'
+        """,
+        ("?",),
+        "warn",
+    ),
+    Corruption(
+        "options that are no list",
+        "The labels of the lost reasons come as an object.",
+        Stage.RAW,
+        """
+        update fields set field_value_options = '{"1": "Customer Not Ready"}'
+        where field_key = 'lost_reason'
+        """,
+        ("assert_no_event_is_unknown",),
+        "warn",
+    ),
+    Corruption(
+        "broken JSON in the warehouse",
+        "Another loader lands options as text, and one of them is cut off.",
+        Stage.RAW,
+        """
+        drop view field_options cascade;
+        alter table fields alter field_value_options type text;
+        update fields set field_value_options = '[{"id": 1, "lab' where field_key = 'stage_id';
+        """,
+        ("?",),
+    ),
+    Corruption(
+        "types emptied",
+        "The list of activity types is empty.",
+        Stage.RAW,
+        "delete from activity_types",
+        ("assert_no_event_is_unknown",),
+        "warn",
+    ),
+    Corruption(
+        "type recoded",
+        "The calendar writes another key for meetings.",
+        Stage.RAW,
+        "update activity set type = 'mtg' where type = 'meeting' and due_to >= '2024-12-01'",
+        ("assert_no_event_is_unknown",),
+        "warn",
+    ),
+    Corruption(
+        "types swapped",
+        "Two types of activity changed their keys.",
+        Stage.RAW,
+        """
+        update activity set type = case type when 'sc_2' then 'meeting' else 'sc_2' end
+        where type in ('meeting', 'sc_2') and due_to >= '2024-12-01'
+        """,
+        ("?",),
+        "warn",
+    ),
+    Corruption(
+        "users removed",
+        "The list of users is empty.",
+        Stage.RAW,
+        "delete from users",
+        ("?",),
+        "warn",
+    ),
+    Corruption(
+        "orphaned deals",
+        "The activities belong to deals of another account.",
+        Stage.RAW,
+        "update activity set deal_id = deal_id + 5000000 where due_to >= '2024-12-01'",
+        ("?",),
+        "warn",
+    ),
+    Corruption(
+        "deals of nobody",
+        "The loader writes deal 0 where there is none.",
+        Stage.RAW,
+        "update activity set deal_id = 0 where deal_id is null",
+        ("?",),
+        "warn",
+    ),
+    Corruption(
+        "deal changes emptied",
+        "A failed load left the deal changes empty.",
+        Stage.RAW,
+        "truncate deal_changes",
+        ("?",),
+    ),
+    Corruption(
+        "activities emptied",
+        "A failed load left the activities empty.",
+        Stage.RAW,
+        "truncate activity",
+        ("?",),
+    ),
+    Corruption(
+        "last days missing",
+        "The loader writes, but nothing that happened in the last ten days.",
+        Stage.RAW,
+        """
+        delete from deal_changes where change_time >= '2024-12-21';
+        delete from activity where due_to >= '2024-12-21';
+        """,
+        ("?",),
+        "warn",
+    ),
+    Corruption(
+        "half a month's load",
+        "Every second change of the month was lost.",
+        Stage.RAW,
+        "delete from deal_changes where change_time >= '2024-12-01' and deal_id % 2 = 0",
+        ("?",),
+        "warn",
+    ),
+    Corruption(
+        "activities not done",
+        "The flag of done activities is no longer filled.",
+        Stage.RAW,
+        "update activity set done = null where due_to >= '2024-12-01'",
+        ("?",),
+        "warn",
+    ),
+    Corruption(
+        "stage moves lost",
+        "The changes of one stage are missing for the month.",
+        Stage.RAW,
+        """
+        delete from deal_changes
+        where changed_field_key = 'stage_id' and new_value = '5' and change_time >= '2024-12-01'
+        """,
+        ("?",),
+        "warn",
+    ),
+    Corruption(
+        "time zone shifted",
+        "The loader writes local times as UTC.",
+        Stage.RAW,
+        "update deal_changes set change_time = change_time + interval '7 hours' where change_time >= '2024-12-01'",
+        ("?",),
+        "warn",
+    ),
+    Corruption(
+        "time zone of activities shifted",
+        "The loader writes local times of activities as UTC.",
+        Stage.RAW,
+        "update activity set due_to = due_to + interval '7 hours' where due_to >= '2024-12-01'",
+        ("?",),
+        "warn",
+    ),
+    Corruption(
+        "days and months swapped",
+        "The loader takes 5 December for 12 May.",
+        Stage.RAW,
+        """
+        update deal_changes
+        set change_time = make_date(2024, cast(extract(day from change_time) as integer), 12)
+            + cast(change_time as time)
+        where change_time >= '2024-12-01' and change_time < '2024-12-13'
+        """,
+        ("?",),
+        "warn",
+    ),
+    Corruption(
+        "year 2099",
+        "Changes are dated far in the future.",
+        Stage.RAW,
+        "update deal_changes set change_time = '2099-01-01' where cast(change_time as date) = '2024-12-03'",
+        ("?",),
+        "warn",
+    ),
+    Corruption(
+        "epoch",
+        "Times that could not be read came as 1 January 1970.",
+        Stage.RAW,
+        "update deal_changes set change_time = '1970-01-01' where cast(change_time as date) = '2024-12-03'",
+        ("?",),
+        "warn",
+    ),
+    Corruption(
+        "stale deal changes",
+        "The loader of the deal changes has been down for two days.",
+        Stage.RAW,
+        "update deal_changes set _loaded_at = _loaded_at - interval '2 days'",
+        ("freshness: deal_changes",),
+    ),
+    Corruption(
+        "stale activities",
+        "The loader of the activities has been down for two days.",
         Stage.RAW,
         "update activity set _loaded_at = _loaded_at - interval '2 days'",
         ("freshness: activity",),
     ),
+    Corruption(
+        "done as text",
+        "Another loader lands the flag of done activities as text.",
+        Stage.RAW,
+        "drop view activity_staging cascade; alter table activity alter done type text",
+        ("model: activity_staging",),
+    ),
+    Corruption(
+        "times with a time zone",
+        "Another loader lands times with a time zone.",
+        Stage.RAW,
+        """
+        drop view deal_staging cascade;
+        alter table deal_changes alter change_time type timestamptz;
+        """,
+        (
+            "funnel run: column pipedrive_raw.deal_changes.change_time is a timestamp with time zone*",
+        ),
+    ),
+    Corruption(
+        "deal ids as text",
+        "Another loader lands deal ids as text.",
+        Stage.RAW,
+        "drop view activity_staging cascade; alter table activity alter deal_id type text",
+        ("?",),
+    ),
+    Corruption(
+        "column dropped",
+        "A migration of the loader dropped a column.",
+        Stage.RAW,
+        "alter table deal_changes drop new_value cascade",
+        ("funnel run: table pipedrive_raw.deal_changes has no column new_value",),
+    ),
+    Corruption(
+        "table dropped",
+        "A migration of the loader dropped a table.",
+        Stage.RAW,
+        "drop table stages cascade",
+        ("funnel run: schema pipedrive_raw has no table stages",),
+    ),
+    Corruption(
+        "e-mail as a stage's name",
+        "Somebody pasted an address into a stage's name.",
+        Stage.RAW,
+        "update stages set stage_name = 'ask jo@example.com' where stage_name = 'On Hold'",
+        ("?",),
+    ),
+)
+
+_DAILY = (
     Corruption(
         "negative count",
         "A count of an old day is below 0.",
@@ -118,11 +686,153 @@ CORRUPTIONS: tuple[Corruption, ...] = (
         ("is_count_within: daily_deal_stats.new_deals_count",),
     ),
     Corruption(
+        "more new deals than deals",
+        "On an old day more deals are new than there are.",
+        Stage.DAILY,
+        "update daily_activity_stats set new_deals_count = deals_count + 1 where date = '2024-03-05'",
+        ("is_count_within: daily_activity_stats.new_deals_count",),
+    ),
+    Corruption(
+        "KPI lost from the grid",
+        "A day of the past lacks a KPI.",
+        Stage.DAILY,
+        "delete from daily_deal_stats where date = '2024-03-05' and kpi_name = 'Negotiation'",
+        ("grid_is_complete: daily_deal_stats",),
+    ),
+    Corruption(
+        "activity lost from the grid",
+        "A day of the past lacks an activity.",
+        Stage.DAILY,
+        "delete from daily_activity_stats where date = '2024-03-05' and kpi_name = 'Sales Call 1'",
+        ("grid_is_complete: daily_activity_stats",),
+    ),
+    Corruption(
+        "row twice",
+        "Somebody inserted rows of a day again.",
+        Stage.DAILY,
+        "insert into daily_deal_stats select * from daily_deal_stats where date = '2024-03-05'",
+        ("index: daily_deal_stats",),
+    ),
+    Corruption(
+        "rows twice without the index",
+        "The index was dropped, and a restore inserted days again.",
+        Stage.BUILT,
+        """
+        do $$ declare name text; begin
+            for name in select indexname from pg_indexes where tablename like 'daily%stats' loop
+                execute format('drop index pipedrive_analytics.%I', name);
+            end loop;
+        end $$;
+        insert into daily_deal_stats select * from daily_deal_stats where date = '2024-03-05';
+        insert into daily_activity_stats select * from daily_activity_stats where date = '2024-03-05';
+        """,
+        (
+            "expect_compound_columns_to_be_unique: daily_activity_stats",
+            "expect_compound_columns_to_be_unique: daily_deal_stats",
+        ),
+    ),
+    Corruption(
+        "field unknown to the daily table",
+        "Rows of the daily table name a field that is none.",
+        Stage.DAILY,
+        "update daily_deal_stats set field = 'stage' where field = 'stage_id' and date = '2024-03-05'",
+        ("accepted_values: daily_deal_stats.field",),
+    ),
+    Corruption(
+        "day in the future",
+        "A month that has not begun was counted.",
+        Stage.DAILY,
+        """
+        insert into daily_deal_stats
+        select cast(date + interval '80 years' as date), field, kpi_name, funnel_step, 0, 0
+        from daily_deal_stats where date >= '2024-03-01' and date < '2024-04-01'
+        """,
+        ("assert_no_day_is_in_the_future",),
+    ),
+    Corruption(
+        "old definition",
+        "A month was counted before the definition changed.",
+        Stage.DAILY,
+        "update daily_deal_stats set funnel_step = '5.1' where kpi_name = 'Negotiation' and date < '2024-04-01'",
+        ("assert_steps_are_those_of_the_definition",),
+    ),
+    Corruption(
+        "days missing",
+        "A day of an old month is gone from both daily tables.",
+        Stage.BUILT,
+        """
+        delete from daily_deal_stats where date = '2024-03-05';
+        delete from daily_activity_stats where date = '2024-03-05';
+        """,
+        ("grid_is_complete: daily_*", "assert_no_day_is_missing", "running_sum_ends_at_month: *"),
+    ),
+    Corruption(
+        "months missing",
+        "A month is gone from one daily table.",
+        Stage.BUILT,
+        "delete from daily_deal_stats where date >= '2024-03-01' and date < '2024-04-01'",
+        ("assert_no_day_is_missing", "running_sum_ends_at_month: daily_deal_stats"),
+    ),
+    Corruption(
+        "month to date wrong",
+        "A deal of this month is counted on two days.",
+        Stage.BUILT,
+        """
+        update daily_deal_stats set new_deals_count = deals_count
+        where date >= '2024-12-01'
+        """,
+        ("assert_latest_month_is_counted_exactly",),
+    ),
+)
+
+_BUILT = (
+    Corruption(
         "dropped month",
         "A month was deleted from the report.",
         Stage.BUILT,
         "delete from monthly_stats where month = '2024-03-01'",
         ("assert_monthly_stats_is_the_sum_of_its_branches",),
+    ),
+    Corruption(
+        "report emptied",
+        "The report is empty.",
+        Stage.BUILT,
+        "truncate monthly_stats",
+        ("assert_monthly_stats_is_the_sum_of_its_branches",),
+    ),
+    Corruption(
+        "everything emptied",
+        "All built tables are empty.",
+        Stage.BUILT,
+        """
+        truncate monthly_stats, monthly_activity_stats, monthly_deal_stats, daily_activity_stats,
+            daily_deal_stats
+        """,
+        ("?",),
+    ),
+    Corruption(
+        "month twice",
+        "A month is in the report twice.",
+        Stage.BUILT,
+        "insert into monthly_stats select * from monthly_stats where month = '2024-03-01'",
+        (
+            "expect_compound_columns_to_be_unique: monthly_stats",
+            "assert_every_month_has_every_step",
+        ),
+    ),
+    Corruption(
+        "step missing",
+        "A month of the report lacks a step.",
+        Stage.BUILT,
+        "delete from monthly_stats where month = '2024-03-01' and funnel_step = '4'",
+        ("assert_every_month_has_every_step",),
+    ),
+    Corruption(
+        "step unknown",
+        "A step of the report is in no definition.",
+        Stage.BUILT,
+        "update monthly_stats set funnel_step = '10' where month = '2024-03-01' and funnel_step = '9'",
+        ("relationships: monthly_stats.funnel_step",),
     ),
     Corruption(
         "monthly off by one",
@@ -135,6 +845,144 @@ CORRUPTIONS: tuple[Corruption, ...] = (
         ("assert_monthly_stats_is_the_sum_of_its_branches",),
     ),
     Corruption(
+        "more deals than deal-days",
+        "Counts are above what they may reach.",
+        Stage.BUILT,
+        """
+        update monthly_stats set deals_count = deal_days_count + 1 where month = '2024-03-01';
+        update monthly_deal_stats set deals_count = deal_days_count + 1 where month = '2024-03-01';
+        update monthly_activity_stats set deals_count = deal_days_count + 1 where month = '2024-03-01';
+        """,
+        ("is_count_within: monthly_*",),
+    ),
+    Corruption(
+        "branch off by one",
+        "A monthly table differs from its days.",
+        Stage.BUILT,
+        """
+        update monthly_deal_stats set deal_days_count = deal_days_count + 1 where month = '2024-03-01';
+        update monthly_activity_stats set deal_days_count = deal_days_count + 1 where month = '2024-03-01';
+        """,
+        ("running_sum_ends_at_month: *",),
+    ),
+    Corruption(
+        "branch row twice",
+        "Months of the monthly tables are there twice.",
+        Stage.BUILT,
+        """
+        insert into monthly_deal_stats select * from monthly_deal_stats where month = '2024-03-01';
+        insert into monthly_activity_stats select * from monthly_activity_stats where month = '2024-03-01';
+        """,
+        (
+            "expect_compound_columns_to_be_unique: monthly_activity_stats",
+            "expect_compound_columns_to_be_unique: monthly_deal_stats",
+        ),
+    ),
+    Corruption(
+        "branches swapped",
+        "The report was made of one branch twice.",
+        Stage.BUILT,
+        """
+        update monthly_stats set deals_count = swapped.deals_count
+        from monthly_stats as swapped
+        where monthly_stats.month = swapped.month
+            and (monthly_stats.funnel_step, swapped.funnel_step) in (('2.1', '2'), ('3.1', '3'))
+        """,
+        ("assert_monthly_stats_is_the_sum_of_its_branches",),
+    ),
+    Corruption(
+        "wrong granularity",
+        "A month of the report is named by its last day.",
+        Stage.BUILT,
+        "update monthly_stats set month = '2024-03-31' where month = '2024-03-01'",
+        ("assert_monthly_stats_is_the_sum_of_its_branches",),
+    ),
+    Corruption(
+        "columns in another order",
+        "The report's columns changed places.",
+        Stage.BUILT,
+        """
+        create table monthly_stats_moved as
+        select kpi_name, month, funnel_step, deals_count, step_order, deal_days_count
+        from monthly_stats;
+        drop table monthly_stats;
+        alter table monthly_stats_moved set schema pipedrive_reporting;
+        alter table pipedrive_reporting.monthly_stats_moved rename to monthly_stats;
+        """,
+        ("expect_table_columns_to_match_ordered_list: monthly_stats",),
+    ),
+    Corruption(
+        "column added",
+        "The report has a column more.",
+        Stage.BUILT,
+        "alter table monthly_stats add conversion numeric",
+        ("expect_table_columns_to_match_ordered_list: monthly_stats",),
+    ),
+    Corruption(
+        "wrong types",
+        "Columns of all built tables became text of limited length.",
+        Stage.BUILT,
+        """
+        do $$ declare found record; begin
+            for found in
+                select table_schema, table_name, column_name
+                from information_schema.columns
+                where table_schema in ('pipedrive_analytics', 'pipedrive_reporting')
+            loop
+                execute format(
+                    'alter table %I.%I alter %I type varchar(80)',
+                    found.table_schema, found.table_name, found.column_name
+                );
+            end loop;
+        end $$
+        """,
+        ("expect_column_values_to_be_of_type: *",),
+    ),
+    Corruption(
+        "e-mail in the report",
+        "A KPI of the report is an address.",
+        Stage.BUILT,
+        "update monthly_stats set kpi_name = 'jo@example.com' where month = '2024-03-01' and step_order = 1",
+        ("?",),
+    ),
+    Corruption(
+        "step misspelt",
+        "A step of the report has another name than in the definition.",
+        Stage.BUILT,
+        "update monthly_stats set kpi_name = 'Closings' where month = '2024-03-01' and step_order = 8",
+        ("?",),
+    ),
+    Corruption(
+        "positions swapped",
+        "Two steps of the report changed positions.",
+        Stage.BUILT,
+        "update monthly_stats set step_order = 15 - step_order where step_order in (7, 8)",
+        ("?",),
+    ),
+    Corruption(
+        "options twice in staging",
+        "Somebody edited a view of the staging area, and a join doubles its rows.",
+        Stage.BUILT,
+        """
+        alter view field_options rename to field_options_once;
+        create view pipedrive_staging.field_options as
+        select * from field_options_once union all select * from field_options_once;
+        """,
+        ("expect_compound_columns_to_be_unique: field_options",),
+    ),
+    Corruption(
+        "deals lost in staging",
+        "Somebody edited a view of the staging area, and a join loses deals.",
+        Stage.BUILT,
+        """
+        alter view deal_staging rename to deal_staging_before;
+        create view pipedrive_staging.deal_staging as
+        select nullif(deal_id, 41001) as deal_id, field, new_value, kpi_name, funnel_step, change_time, date
+        from deal_staging_before;
+        """,
+        ("not_null: deal_staging.deal_id",),
+    ),
+    Corruption(
         "count emptied",
         "Somebody set a count of the report to null.",
         Stage.BUILT,
@@ -142,6 +990,8 @@ CORRUPTIONS: tuple[Corruption, ...] = (
         ("constraint: monthly_stats.deals_count",),
     ),
 )
+
+CORRUPTIONS = (*_EXPORTS, *_SEEDS, *_RAW, *_DAILY, *_BUILT)
 
 
 def page() -> str:

@@ -17,6 +17,7 @@ import pytest
 from conftest import ROOT, ask
 from corruptions import CORRUPTIONS, PAGE, Corruption, Edit, Stage, page
 from dbt_common.behavior_flags import BehaviorFlagRendered
+from psycopg2.errors import NotNullViolation, UniqueViolation
 
 from runner import pipeline
 from runner.console import Console
@@ -166,9 +167,11 @@ def seed_fault(
     if isinstance(corruption.fault, str):
         try:
             warehouse.query(corruption.fault)
-        except psycopg2.IntegrityError as error:
-            column = f"{error.diag.table_name}.{error.diag.column_name}"
+        except NotNullViolation as refusal:
+            column = f"{refusal.diag.table_name}.{refusal.diag.column_name}"
             return [Finding(f"constraint: {column}", "error")]
+        except UniqueViolation as refusal:
+            return [Finding(f"index: {refusal.diag.table_name}", "error")]
     else:
         seed = next(n for n in warehouse.dbt.manifest.nodes.values() if n.name == "funnel_steps")
         of_seed = corruption.stage is Stage.SEED
