@@ -31,6 +31,14 @@ _SETTINGS = """
     set local maintenance_work_mem = '64MB'
 """
 
+# Postgres takes these for times, most of them for another one each day. No export means them; it is
+# a placeholder or a mistake.
+_WORDS = (b"now", b"today", b"tomorrow", b"yesterday", b"infinity", b"epoch", b"allballs")
+_STRICT_TIME = sql.SQL(
+    "create domain pg_temp.strict_time as text"
+    " check (value !~* {} and isfinite(cast(value as timestamptz)))"
+).format(sql.Literal(b"|".join(_WORDS).decode()))
+
 _INDEXED_COLUMNS = """
     select class.relname, attribute.attname
     from pg_catalog.pg_index as index
@@ -84,6 +92,10 @@ class _CsvFile:
     def staging_table(self) -> sql.Identifier:
         return sql.Identifier("pg_temp", f"{self.table.name}_file")
 
+    @property
+    def has_time(self) -> bool:
+        return any(column.type == "timestamp" for column in self.columns)
+
 
 class _Stream(io.BufferedIOBase):
     """A CSV file as COPY reads it: an empty header, every line ending in a line feed.
@@ -99,6 +111,9 @@ class _Stream(io.BufferedIOBase):
         self.header = header
         self.progress = progress
         self.failure: BaseException | None = None
+        self.holds_word = False
+        """Whether any of _WORDS has been read, anywhere in a record."""
+        self._last_bytes = b""
 
     def read(self, size: int | None = -1, /) -> bytes:
         """Return the next chunk; psycopg2 calls this."""
@@ -110,6 +125,7 @@ class _Stream(io.BufferedIOBase):
             while chunk.endswith(b"\r") and (next_byte := self.file.read(1)):
                 chunk += next_byte
             self._report(chunk)
+            self._look_for_words(chunk)
             return chunk.replace(b"\r\n", b"\n")
         except BaseException as error:  # psycopg2 would replace it, even Ctrl-C, by its own error
             self.failure = error
@@ -118,6 +134,11 @@ class _Stream(io.BufferedIOBase):
     def _report(self, chunk: bytes) -> None:
         if self.progress:
             self.progress(len(chunk))
+
+    def _look_for_words(self, chunk: bytes) -> None:
+        text = (self._last_bytes + chunk).lower()
+        self.holds_word = self.holds_word or any(word in text for word in _WORDS)
+        self._last_bytes = text[-max(map(len, _WORDS)) :]
 
 
 def load(  # noqa: PLR0913 - two of them are options
@@ -296,7 +317,25 @@ def _create_indexes(cursor: Cursor, raw_schema: str, loaded_at_field: str) -> No
 def _copy(cursor: Cursor, file: _CsvFile, progress: Callable[[int], None] | None) -> None:
     """Copy a file into a temporary table of its own shape."""
     # As timestamptz first: a timestamp would silently ignore the offset of 09:00+02:00.
-    types = {"timestamp": "timestamptz"}
+    holds_word = _copy_as("timestamptz", cursor, file, file.staging_table, progress)
+    if holds_word and file.has_time:
+        # To look at each time costs half as much as the copy, so only where there is a reason.
+        strict_table = sql.Identifier("pg_temp", f"{file.table.name}_strict")
+        cursor.execute("drop domain if exists pg_temp.strict_time")
+        cursor.execute(_STRICT_TIME)
+        _copy_as("pg_temp.strict_time", cursor, file, strict_table)
+        cursor.execute(sql.SQL("drop table {}").format(strict_table))
+
+
+def _copy_as(
+    time_type: str,
+    cursor: Cursor,
+    file: _CsvFile,
+    table: sql.Identifier,
+    progress: Callable[[int], None] | None = None,
+) -> bool:
+    """Copy a file, its times as this type; return whether it holds any of _WORDS."""
+    types = {"timestamp": time_type}
     columns = [
         sql.SQL("{} {}").format(
             sql.Identifier(column.name), sql.SQL(types.get(column.type, column.type))
@@ -305,14 +344,14 @@ def _copy(cursor: Cursor, file: _CsvFile, progress: Callable[[int], None] | None
     ]
     cursor.execute(
         sql.SQL("create temporary table {} ({}) on commit drop").format(
-            sql.Identifier(f"{file.table.name}_file"), sql.SQL(", ").join(columns)
+            table, sql.SQL(", ").join(columns)
         )
     )
     # Some exports quote every field; "" can then only mean null in a column that is not text.
     typed = [sql.Identifier(column.name) for column in file.columns if column.type != "text"]
     copy = sql.SQL(
         "copy {} from stdin with (format csv, header true, encoding 'UTF8', force_null ({}))"
-    ).format(file.staging_table, sql.SQL(", ").join(typed))
+    ).format(table, sql.SQL(", ").join(typed))
     try:
         with file.path.open("rb") as binary:
             stream = _Stream(binary, file.header, progress)
@@ -325,6 +364,7 @@ def _copy(cursor: Cursor, file: _CsvFile, progress: Callable[[int], None] | None
                     raise
                 # The error quotes the row: of a table with personal data not even --debug shows it.
                 raise _explain(error, file) from (None if file.table.is_personal else error)
+            return stream.holds_word
     except OSError as error:
         raise FunnelError(f"cannot read {file.path.name}: {error.strerror}") from error
 
@@ -357,7 +397,7 @@ def _explain(error: psycopg2.Error, file: _CsvFile) -> FunnelError:
     name = file.path.name
     reason = (error.diag.message_primary or "").partition("\n")[0]
     place = _COPY_CONTEXT.search(error.diag.context or "")
-    if place is None or not isinstance(error, psycopg2.DataError):
+    if place is None or not isinstance(error, (psycopg2.DataError, errors.CheckViolation)):
         # Not a matter of one row, or a server that speaks another language.
         reason = type(error).__name__ if file.table.is_personal else reason
         return FunnelError(f"cannot load {name}: {reason}")

@@ -542,6 +542,53 @@ def test_refuses_a_wrong_file_by_file_line_column_and_value(
     assert refusal(warehouse_connection, directory).message == message
 
 
+@pytest.mark.parametrize(
+    "text",
+    ["now", "Today", "TOMORROW", "yesterday", "infinity", "-infinity", "epoch", "allballs"]
+    + ["today 04:05", "04:05 tomorrow", " now ", "today UTC"],
+)
+def test_refuses_words_that_postgres_takes_for_times(
+    warehouse_connection: Connection, directory: Path, text: str
+) -> None:
+    (directory / "activity.csv").write_text(
+        ACTIVITY + "1,know-how,7,1,True,2024-05-01\n" + f"1,meeting,7,1,True,{text}\n"
+    )
+    assert refusal(warehouse_connection, directory).message == (
+        f'activity.csv line 3, column due_to: "{text}" is not a timestamp'
+    )
+    (directory / "activity.csv").write_text(FILES["activity.csv"])
+    (directory / "users.csv").write_text(f"id,name,email,modified\n7,Ada Secret,,{text}\n")
+    assert refusal(warehouse_connection, directory).message == (
+        "users.csv line 2, column modified: not a timestamp"
+    )
+
+
+@pytest.mark.parametrize("before", range(8))
+def test_finds_such_a_word_across_two_reads(
+    warehouse_connection: Connection, directory: Path, before: int
+) -> None:
+    rows = GOOD_CHANGE * (load_module._CHUNK // len(GOOD_CHANGE) - 1)
+    padding = "1" * (load_module._CHUNK - before - len(f"{rows}1,,stage_id,\n1,"))
+    (directory / "deal_changes.csv").write_text(
+        f"{CHANGES}{rows}1,,stage_id,{padding}\n1,tomorrow,stage_id,1\n"
+    )
+    error = refusal(warehouse_connection, directory)
+    assert error.message.endswith('column change_time: "tomorrow" is not a timestamp')
+
+
+def test_takes_such_words_anywhere_else(warehouse_connection: Connection, directory: Path) -> None:
+    (directory / "deal_changes.csv").write_text(
+        "deal_id,change_time,changed_field_key,new_value,note\n"
+        "1,2024-05-01T09:00:00+02:00,lost_reason,No budget now,know\n"
+        "1,,lost_reason,Today,infinity\n"
+    )
+    for _ in range(2):
+        run_load(warehouse_connection, directory)
+    assert select(
+        warehouse_connection, f"select change_time, new_value from {RAW}.deal_changes"
+    ) == [(datetime(2024, 5, 1, 7), "No budget now"), (None, "Today")]
+
+
 def test_the_line_is_right_far_into_a_file(
     warehouse_connection: Connection, directory: Path
 ) -> None:
