@@ -342,7 +342,10 @@ _RAW = (
         "whitespace around keys",
         "A loader pads the names of fields.",
         Stage.RAW,
-        "update deal_changes set changed_field_key = 'stage_id\u00a0' where change_time >= '2024-12-30'",
+        """
+        update deal_changes set changed_field_key = 'stage_id\u00a0'
+        where change_time >= '2024-12-30'
+        """,
         ("accepted_values: deal_changes.changed_field_key",),
         "warn",
     ),
@@ -376,7 +379,8 @@ _RAW = (
         Stage.RAW,
         """
         update deal_changes set new_value = case new_value when '4' then '5' else '4' end
-        where changed_field_key = 'stage_id' and new_value in ('4', '5') and change_time >= '2024-12-01'
+        where changed_field_key = 'stage_id' and new_value in ('4', '5')
+            and change_time >= '2024-12-01'
         """,
         ("?",),
         "warn",
@@ -573,7 +577,10 @@ _RAW = (
         "time zone shifted",
         "The loader writes local times as UTC.",
         Stage.RAW,
-        "update deal_changes set change_time = change_time + interval '7 hours' where change_time >= '2024-12-01'",
+        """
+        update deal_changes set change_time = change_time + interval '7 hours'
+        where change_time >= '2024-12-01'
+        """,
         ("?",),
         "warn",
     ),
@@ -602,7 +609,10 @@ _RAW = (
         "year 2099",
         "Changes are dated far in the future.",
         Stage.RAW,
-        "update deal_changes set change_time = '2099-01-01' where cast(change_time as date) = '2024-12-03'",
+        """
+        update deal_changes set change_time = '2099-01-01'
+        where cast(change_time as date) = '2024-12-03'
+        """,
         ("?",),
         "warn",
     ),
@@ -610,7 +620,10 @@ _RAW = (
         "epoch",
         "Times that could not be read came as 1 January 1970.",
         Stage.RAW,
-        "update deal_changes set change_time = '1970-01-01' where cast(change_time as date) = '2024-12-03'",
+        """
+        update deal_changes set change_time = '1970-01-01'
+        where cast(change_time as date) = '2024-12-03'
+        """,
         ("?",),
         "warn",
     ),
@@ -643,9 +656,7 @@ _RAW = (
         drop view deal_staging cascade;
         alter table deal_changes alter change_time type timestamptz;
         """,
-        (
-            "funnel run: column pipedrive_raw.deal_changes.change_time is a timestamp with time zone*",
-        ),
+        ("funnel run: column pipedrive_raw.deal_changes.change_time is a timestamp with *",),
     ),
     Corruption(
         "deal ids as text",
@@ -689,7 +700,10 @@ _DAILY = (
         "more new deals than deals",
         "On an old day more deals are new than there are.",
         Stage.DAILY,
-        "update daily_activity_stats set new_deals_count = deals_count + 1 where date = '2024-03-05'",
+        """
+        update daily_activity_stats set new_deals_count = deals_count + 1
+        where date = '2024-03-05'
+        """,
         ("is_count_within: daily_activity_stats.new_deals_count",),
     ),
     Corruption(
@@ -724,7 +738,8 @@ _DAILY = (
             end loop;
         end $$;
         insert into daily_deal_stats select * from daily_deal_stats where date = '2024-03-05';
-        insert into daily_activity_stats select * from daily_activity_stats where date = '2024-03-05';
+        insert into daily_activity_stats
+        select * from daily_activity_stats where date = '2024-03-05';
         """,
         (
             "expect_compound_columns_to_be_unique: daily_activity_stats",
@@ -735,7 +750,10 @@ _DAILY = (
         "field unknown to the daily table",
         "Rows of the daily table name a field that is none.",
         Stage.DAILY,
-        "update daily_deal_stats set field = 'stage' where field = 'stage_id' and date = '2024-03-05'",
+        """
+        update daily_deal_stats set field = 'stage'
+        where field = 'stage_id' and date = '2024-03-05'
+        """,
         ("accepted_values: daily_deal_stats.field",),
     ),
     Corruption(
@@ -753,7 +771,10 @@ _DAILY = (
         "old definition",
         "A month was counted before the definition changed.",
         Stage.DAILY,
-        "update daily_deal_stats set funnel_step = '5.1' where kpi_name = 'Negotiation' and date < '2024-04-01'",
+        """
+        update daily_deal_stats set funnel_step = '5.1'
+        where kpi_name = 'Negotiation' and date < '2024-04-01'
+        """,
         ("assert_steps_are_those_of_the_definition",),
     ),
     Corruption(
@@ -831,7 +852,10 @@ _BUILT = (
         "step unknown",
         "A step of the report is in no definition.",
         Stage.BUILT,
-        "update monthly_stats set funnel_step = '10' where month = '2024-03-01' and funnel_step = '9'",
+        """
+        update monthly_stats set funnel_step = '10'
+        where month = '2024-03-01' and funnel_step = '9'
+        """,
         ("relationships: monthly_stats.funnel_step",),
     ),
     Corruption(
@@ -851,7 +875,8 @@ _BUILT = (
         """
         update monthly_stats set deals_count = deal_days_count + 1 where month = '2024-03-01';
         update monthly_deal_stats set deals_count = deal_days_count + 1 where month = '2024-03-01';
-        update monthly_activity_stats set deals_count = deal_days_count + 1 where month = '2024-03-01';
+        update monthly_activity_stats set deals_count = deal_days_count + 1
+        where month = '2024-03-01';
         """,
         ("is_count_within: monthly_*",),
     ),
@@ -860,8 +885,10 @@ _BUILT = (
         "A monthly table differs from its days.",
         Stage.BUILT,
         """
-        update monthly_deal_stats set deal_days_count = deal_days_count + 1 where month = '2024-03-01';
-        update monthly_activity_stats set deal_days_count = deal_days_count + 1 where month = '2024-03-01';
+        update monthly_deal_stats set deal_days_count = deal_days_count + 1
+        where month = '2024-03-01';
+        update monthly_activity_stats set deal_days_count = deal_days_count + 1
+        where month = '2024-03-01';
         """,
         ("running_sum_ends_at_month: *",),
     ),
@@ -871,7 +898,8 @@ _BUILT = (
         Stage.BUILT,
         """
         insert into monthly_deal_stats select * from monthly_deal_stats where month = '2024-03-01';
-        insert into monthly_activity_stats select * from monthly_activity_stats where month = '2024-03-01';
+        insert into monthly_activity_stats
+        select * from monthly_activity_stats where month = '2024-03-01';
         """,
         (
             "expect_compound_columns_to_be_unique: monthly_activity_stats",
@@ -942,14 +970,20 @@ _BUILT = (
         "e-mail in the report",
         "A KPI of the report is an address.",
         Stage.BUILT,
-        "update monthly_stats set kpi_name = 'jo@example.com' where month = '2024-03-01' and step_order = 1",
+        """
+        update monthly_stats set kpi_name = 'jo@example.com'
+        where month = '2024-03-01' and step_order = 1
+        """,
         ("?",),
     ),
     Corruption(
         "step misspelt",
         "A step of the report has another name than in the definition.",
         Stage.BUILT,
-        "update monthly_stats set kpi_name = 'Closings' where month = '2024-03-01' and step_order = 8",
+        """
+        update monthly_stats set kpi_name = 'Closings'
+        where month = '2024-03-01' and step_order = 8
+        """,
         ("?",),
     ),
     Corruption(
@@ -977,7 +1011,9 @@ _BUILT = (
         """
         alter view deal_staging rename to deal_staging_before;
         create view pipedrive_staging.deal_staging as
-        select nullif(deal_id, 41001) as deal_id, field, new_value, kpi_name, funnel_step, change_time, date
+        select
+            nullif(deal_id, (select max(deal_id) from deal_changes)) as deal_id,
+            field, new_value, kpi_name, funnel_step, change_time, date
         from deal_staging_before;
         """,
         ("not_null: deal_staging.deal_id",),
@@ -1016,9 +1052,21 @@ def _describe(caught_by: str) -> str:
 
 
 _INTRODUCTION = """\
-# What the tests catch
+# What goes wrong, and what notices it
 
-{count} faults, each seeded alone into good data.
+{count} faults. Each one alone is seeded into good data: the generated ones, built up to 30 December 2024. Then comes the run of 31 December,
+or `funnel test`. What the last column but one names has to notice the fault; others may as well.
+
+- **error**: the run fails, and `monthly_stats` stays as it was the day before. Where the fault is in built tables, `funnel test` fails.
+- **warn**: the run goes on and tells.
+
+A name in code is a data test as `models/` and `tests/` declare it, with what it is declared on; or what stops the fault
+otherwise: the loader (`funnel load`), the check of the raw tables (`funnel run`), the `freshness` of a source, a `model` that
+fails, a `constraint` or an `index` of the database. Good data warn as well; a test has noticed a fault if it finds more rows than in them.
+
+`make test` seeds them all, and checks that every data test is named here at least once: each of them has been seen failing. One fault
+alone: `.venv/bin/pytest tests/runner/test_corruptions.py -k negative-count`. This page is written by
+`.venv/bin/python tests/runner/corruptions.py`.
 """
 
 

@@ -67,6 +67,17 @@ class Warehouse:
         nodes = self.dbt.manifest.nodes.values()
         return [node for node in nodes if str(node.resource_type) == "test"]
 
+    @property
+    def required_columns(self) -> list[str]:
+        """The columns that a model's contract says are never null, as `<table>.<column>`."""
+        return [
+            f"{node.name}.{column.name}"
+            for node in self.dbt.manifest.nodes.values()
+            if str(node.resource_type) == "model"
+            for column in node.columns.values()
+            if any(constraint.type == "not_null" for constraint in column.constraints)
+        ]
+
     def build(self) -> None:
         write_demo(self.files)
         self.load(self.files)
@@ -249,6 +260,16 @@ def test_every_data_test_has_been_seen_failing(warehouse: Warehouse) -> None:
     tests = set(warehouse.catchers.values())
     never = [test for test in tests if not any(fnmatchcase(test, name) for name in caught_by)]
     assert sorted(never) == []
+
+
+def test_the_database_refuses_null_where_the_contract_says_so(warehouse: Warehouse) -> None:
+    warehouse.restore()
+    columns = warehouse.required_columns
+    assert len(columns) > 20
+    for column in columns:
+        table, _, name = column.partition(".")
+        with pytest.raises(NotNullViolation):
+            warehouse.query(f"update {table} set {name} = null")
 
 
 def test_the_page_shows_the_corpus() -> None:
