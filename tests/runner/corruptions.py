@@ -1031,43 +1031,27 @@ CORRUPTIONS = (*_EXPORTS, *_SEEDS, *_RAW, *_DAILY, *_BUILT)
 
 
 def page() -> str:
-    """Return docs/corruptions.md."""
-    lines = []
+    """Return docs/corruptions.md: its introduction as it is, and a table for each stage."""
+    lines = [PAGE.read_text(encoding="utf-8").partition("\n## ")[0]]
     for stage in Stage:
-        lines += ["", f"## Seeded into {stage.value}", "", "| fault | caught by | severity |"]
-        lines.append("|---|---|---|")
+        corruptions = [corruption for corruption in CORRUPTIONS if corruption.stage is stage]
+        lines += [
+            f"\n## {len(corruptions)} seeded into {stage.value}\n",
+            "| fault | noticed by | severity |",
+            "|---|---|---|",
+        ]
         lines += [
             f"| **{corruption.name}**: {corruption.sentence} "
-            f"| {'<br>'.join(_describe(test) for test in corruption.caught_by)} "
+            f"| {'<br>'.join(_describe(catcher) for catcher in corruption.caught_by)} "
             f"| {corruption.severity} |"
-            for corruption in CORRUPTIONS
-            if corruption.stage is stage
+            for corruption in corruptions
         ]
-    return _INTRODUCTION.format(count=len(CORRUPTIONS)) + "\n".join(lines) + "\n"
+    return "\n".join(lines).replace("\n\n\n", "\n\n") + "\n"
 
 
 def _describe(caught_by: str) -> str:
     kind, separator, target = caught_by.partition(": ")
     return f"`{kind}` {target}" if separator else f"`{kind}`"
-
-
-_INTRODUCTION = """\
-# What goes wrong, and what notices it
-
-{count} faults. Each one alone is seeded into good data: the generated ones, built up to 30 December 2024. Then comes the run of 31 December,
-or `funnel test`. What the last column but one names has to notice the fault; others may as well.
-
-- **error**: the run fails, and `monthly_stats` stays as it was the day before. Where the fault is in built tables, `funnel test` fails.
-- **warn**: the run goes on and tells.
-
-A name in code is a data test as `models/` and `tests/` declare it, with what it is declared on; or what stops the fault
-otherwise: the loader (`funnel load`), the check of the raw tables (`funnel run`), the `freshness` of a source, a `model` that
-fails, a `constraint` or an `index` of the database. Good data warn as well; a test has noticed a fault if it finds more rows than in them.
-
-`make test` seeds them all, and checks that every data test is named here at least once: each of them has been seen failing. One fault
-alone: `.venv/bin/pytest tests/runner/test_corruptions.py -k negative-count`. This page is written by
-`.venv/bin/python tests/runner/corruptions.py`.
-"""
 
 
 if __name__ == "__main__":
