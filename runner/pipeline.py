@@ -153,6 +153,8 @@ class Pipeline:
     def _build(self, plan: Plan, options: RunOptions) -> tuple[NodeResult, ...]:
         dbt_vars = {
             **plan.window.dbt_vars(),
+            # All of them, so that the tests of a first build read its whole history.
+            "reprocess_months": list(plan.months),
             "recorded_as": self.recorded_as,
         }
         if options.lock_timeout is not None:
