@@ -185,21 +185,21 @@ _SEEDS = (
         "A row of the definition is there twice.",
         Stage.SEED,
         Edit("funnel_steps.csv", lambda text: text + "stage,Closing,6,Closing,8\n"),
-        ("expect_compound_columns_to_be_unique: funnel_steps",),
+        ("funnel_steps_is_unique",),
     ),
     Corruption(
         "stage in two spellings",
         "The definition maps a stage twice, in capitals as well.",
         Stage.SEED,
         Edit("funnel_steps.csv", lambda text: text + "stage,CLOSING,6,Closing,8\n"),
-        ("expect_compound_columns_to_be_unique: deal_kpis",),
+        ("deal_kpis_is_unique",),
     ),
     Corruption(
         "type in two spellings",
         "The definition maps an activity type twice, in capitals as well.",
         Stage.SEED,
         Edit("funnel_steps.csv", lambda text: text + "activity,Meeting,2.1,Sales Call 1,3\n"),
-        ("unique: activity_kpis.activity_type",),
+        ("unique_activity_kpis_activity_type",),
     ),
     Corruption(
         "step lost",
@@ -237,14 +237,14 @@ _RAW = (
         "The export of the deal changes ends at the end of a line, half-way through the month.",
         Stage.FILES,
         Edit("deal_changes.csv", lambda text: text[: text.index("\n", text.index(",2024-12-1"))]),
-        ("?",),
+        ("deal_staging_keeps_its_volume",),
     ),
     Corruption(
         "export without rows",
         "The export of the deal changes holds its header only.",
         Stage.FILES,
         Edit("deal_changes.csv", lambda text: text.partition("\n")[0]),
-        ("?",),
+        ("freshness: deal_changes",),
     ),
     Corruption(
         "garbled stage names",
@@ -262,7 +262,7 @@ _RAW = (
         update deal_changes set deal_id = null
         where change_time >= '2024-12-02' and change_time < '2024-12-03'
         """,
-        ("not_null: deal_changes.deal_id",),
+        ("source_not_null_pipedrive_raw_deal_changes_deal_id",),
     ),
     Corruption(
         "null times",
@@ -272,7 +272,7 @@ _RAW = (
         update deal_changes set change_time = null
         where change_time >= '2024-12-02' and change_time < '2024-12-03'
         """,
-        ("not_null: deal_changes.change_time",),
+        ("source_not_null_pipedrive_raw_deal_changes_change_time",),
     ),
     Corruption(
         "null field keys",
@@ -282,49 +282,51 @@ _RAW = (
         update deal_changes set changed_field_key = null
         where change_time >= '2024-12-02' and change_time < '2024-12-03'
         """,
-        ("not_null: deal_changes.changed_field_key",),
+        ("source_not_null_pipedrive_raw_deal_changes_changed_field_key",),
     ),
     Corruption(
         "null activity type",
         "A type of activity has no key.",
         Stage.RAW,
         "insert into activity_types (id, name, active) values (9, 'Lunch', true)",
-        ("not_null: activity_types.type",),
+        ("source_not_null_pipedrive_raw_activity_types_type",),
     ),
     Corruption(
         "null keys of activities",
         "The loader lost the type of a day's activities.",
         Stage.RAW,
         "update activity set type = null where cast(due_to as date) = '2024-12-03'",
-        ("?",),
+        ("assert_no_event_is_unknown",),
+        "warn",
     ),
     Corruption(
         "null due dates",
         "The loader lost when a day's activities are due.",
         Stage.RAW,
         "update activity set due_to = null where cast(due_to as date) = '2024-12-03'",
-        ("?",),
+        ("source_not_null_pipedrive_raw_activity_due_to",),
+        "warn",
     ),
     Corruption(
         "null field key in fields",
         "A field has no key.",
         Stage.RAW,
         "update fields set field_key = null where field_key = 'lost_reason'",
-        ("not_null: fields.field_key",),
+        ("source_not_null_pipedrive_raw_fields_field_key",),
     ),
     Corruption(
         "null stage id",
         "A stage has no id.",
         Stage.RAW,
         "update stages set stage_id = null where stage_name = 'Closing'",
-        ("not_null: stages.stage_id",),
+        ("source_not_null_pipedrive_raw_stages_stage_id",),
     ),
     Corruption(
         "activities without a deal",
         "The integration with the calendar no longer sets the deal.",
         Stage.RAW,
-        "update activity set deal_id = null where due_to >= '2024-12-20'",
-        ("not_null: activity_staging.deal_id",),
+        "update activity set deal_id = null where due_to >= '2024-12-28'",
+        ("not_null_activity_staging_deal_id",),
         "warn",
     ),
     Corruption(
@@ -335,7 +337,7 @@ _RAW = (
         update deal_changes set changed_field_key = 'stage'
         where changed_field_key = 'stage_id' and change_time >= '2024-12-30'
         """,
-        ("accepted_values: deal_changes.changed_field_key",),
+        ("deal_changes_fields_are_known",),
         "warn",
     ),
     Corruption(
@@ -346,7 +348,7 @@ _RAW = (
         update deal_changes set changed_field_key = 'stage_id\u00a0'
         where change_time >= '2024-12-30'
         """,
-        ("accepted_values: deal_changes.changed_field_key",),
+        ("deal_changes_fields_are_known",),
         "warn",
     ),
     Corruption(
@@ -354,7 +356,7 @@ _RAW = (
         "The rows of the last days were loaded twice.",
         Stage.RAW,
         "insert into deal_changes select * from deal_changes where change_time >= '2024-12-20'",
-        ("?",),
+        ("deal_changes_is_loaded_once",),
         "warn",
     ),
     Corruption(
@@ -362,7 +364,7 @@ _RAW = (
         "The activities were loaded twice.",
         Stage.RAW,
         "insert into activity select * from activity",
-        ("?",),
+        ("activity_is_loaded_once",),
         "warn",
     ),
     Corruption(
@@ -370,7 +372,7 @@ _RAW = (
         "Two stages changed ids in the list of stages.",
         Stage.RAW,
         "update stages set stage_id = 9 - stage_id where stage_id in (4, 5)",
-        ("?",),
+        ("assert_stage_names_agree",),
         "warn",
     ),
     Corruption(
@@ -382,7 +384,7 @@ _RAW = (
         where changed_field_key = 'stage_id' and new_value in ('4', '5')
             and change_time >= '2024-12-01'
         """,
-        ("?",),
+        ("assert_deals_go_forward",),
         "warn",
     ),
     Corruption(
@@ -402,7 +404,7 @@ _RAW = (
         "A stage got the name of another one, and its deals are counted there.",
         Stage.RAW,
         "update stages set stage_name = 'Closing' where stage_name = 'Negotiation'",
-        ("?",),
+        ("assert_stage_names_agree",),
         "warn",
     ),
     Corruption(
@@ -434,7 +436,7 @@ _RAW = (
         "One stage has two names.",
         Stage.RAW,
         "insert into stages (stage_id, stage_name) values (5, 'Closing')",
-        ("?",),
+        ("assert_every_value_has_one_name", "assert_stage_names_agree"),
         "warn",
     ),
     Corruption(
@@ -445,7 +447,7 @@ _RAW = (
         update fields set field_value_options = field_value_options || '[{"id": 1, "label": "A"}]'
         where field_key = 'lost_reason'
         """,
-        ("?",),
+        ("assert_every_value_has_one_name",),
         "warn",
     ),
     Corruption(
@@ -468,7 +470,7 @@ _RAW = (
         alter table fields alter field_value_options type text;
         update fields set field_value_options = '[{"id": 1, "lab' where field_key = 'stage_id';
         """,
-        ("?",),
+        ("field_options_is_unique",),
     ),
     Corruption(
         "types emptied",
@@ -491,10 +493,11 @@ _RAW = (
         "Two types of activity changed their keys.",
         Stage.RAW,
         """
-        update activity set type = case type when 'sc_2' then 'meeting' else 'sc_2' end
-        where type in ('meeting', 'sc_2') and due_to >= '2024-12-01'
+        update activity
+        set type = case type when 'meeting' then 'after_close_call' else 'meeting' end
+        where type in ('meeting', 'after_close_call') and due_to >= '2024-12-01'
         """,
-        ("?",),
+        ("assert_no_step_leaves_its_history",),
         "warn",
     ),
     Corruption(
@@ -502,7 +505,7 @@ _RAW = (
         "The list of users is empty.",
         Stage.RAW,
         "delete from users",
-        ("?",),
+        ("assert_references_are_known",),
         "warn",
     ),
     Corruption(
@@ -510,7 +513,7 @@ _RAW = (
         "The activities belong to deals of another account.",
         Stage.RAW,
         "update activity set deal_id = deal_id + 5000000 where due_to >= '2024-12-01'",
-        ("?",),
+        ("assert_activities_belong_to_known_deals",),
         "warn",
     ),
     Corruption(
@@ -518,7 +521,7 @@ _RAW = (
         "The loader writes deal 0 where there is none.",
         Stage.RAW,
         "update activity set deal_id = 0 where deal_id is null",
-        ("?",),
+        ("assert_no_event_is_impossible",),
         "warn",
     ),
     Corruption(
@@ -526,14 +529,14 @@ _RAW = (
         "A failed load left the deal changes empty.",
         Stage.RAW,
         "truncate deal_changes",
-        ("?",),
+        ("freshness: deal_changes",),
     ),
     Corruption(
         "activities emptied",
         "A failed load left the activities empty.",
         Stage.RAW,
         "truncate activity",
-        ("?",),
+        ("freshness: activity",),
     ),
     Corruption(
         "last days missing",
@@ -543,24 +546,28 @@ _RAW = (
         delete from deal_changes where change_time >= '2024-12-21';
         delete from activity where due_to >= '2024-12-21';
         """,
-        ("?",),
-        "warn",
+        ("*_is_recent", "*_staging_keeps_its_volume"),
     ),
     Corruption(
         "half a month's load",
         "Every second change of the month was lost.",
         Stage.RAW,
         "delete from deal_changes where change_time >= '2024-12-01' and deal_id % 2 = 0",
-        ("?",),
-        "warn",
+        ("deal_staging_keeps_its_volume",),
+    ),
+    Corruption(
+        "increment as the whole",
+        "The loader replaced all deal changes by those of the last day.",
+        Stage.RAW,
+        "delete from deal_changes where change_time < '2024-12-30'",
+        ("deal_staging_keeps_its_volume",),
     ),
     Corruption(
         "activities not done",
         "The flag of done activities is no longer filled.",
         Stage.RAW,
         "update activity set done = null where due_to >= '2024-12-01'",
-        ("?",),
-        "warn",
+        ("activity_staging_keeps_its_volume",),
     ),
     Corruption(
         "stage moves lost",
@@ -570,7 +577,7 @@ _RAW = (
         delete from deal_changes
         where changed_field_key = 'stage_id' and new_value = '5' and change_time >= '2024-12-01'
         """,
-        ("?",),
+        ("assert_enough_deals_progress", "assert_no_step_leaves_its_history"),
         "warn",
     ),
     Corruption(
@@ -581,7 +588,7 @@ _RAW = (
         update deal_changes set change_time = change_time + interval '7 hours'
         where change_time >= '2024-12-01'
         """,
-        ("?",),
+        ("assert_time_of_day_has_not_shifted",),
         "warn",
     ),
     Corruption(
@@ -589,7 +596,7 @@ _RAW = (
         "The loader writes local times of activities as UTC.",
         Stage.RAW,
         "update activity set due_to = due_to + interval '7 hours' where due_to >= '2024-12-01'",
-        ("?",),
+        ("assert_time_of_day_has_not_shifted",),
         "warn",
     ),
     Corruption(
@@ -602,8 +609,7 @@ _RAW = (
             + cast(change_time as time)
         where change_time >= '2024-12-01' and change_time < '2024-12-13'
         """,
-        ("?",),
-        "warn",
+        ("deal_staging_keeps_its_volume",),
     ),
     Corruption(
         "year 2099",
@@ -613,7 +619,7 @@ _RAW = (
         update deal_changes set change_time = '2099-01-01'
         where cast(change_time as date) = '2024-12-03'
         """,
-        ("?",),
+        ("assert_no_event_is_impossible",),
         "warn",
     ),
     Corruption(
@@ -624,7 +630,7 @@ _RAW = (
         update deal_changes set change_time = '1970-01-01'
         where cast(change_time as date) = '2024-12-03'
         """,
-        ("?",),
+        ("assert_no_event_is_impossible",),
         "warn",
     ),
     Corruption(
@@ -646,7 +652,7 @@ _RAW = (
         "Another loader lands the flag of done activities as text.",
         Stage.RAW,
         "drop view activity_staging cascade; alter table activity alter done type text",
-        ("model: activity_staging",),
+        ("activity_has_declared_types",),
     ),
     Corruption(
         "times with a time zone",
@@ -663,7 +669,22 @@ _RAW = (
         "Another loader lands deal ids as text.",
         Stage.RAW,
         "drop view activity_staging cascade; alter table activity alter deal_id type text",
-        ("?",),
+        ("activity_has_declared_types",),
+    ),
+    Corruption(
+        "types of another loader",
+        "Another loader lands ids and flags of all raw tables as text.",
+        Stage.RAW,
+        """
+        drop schema pipedrive_staging cascade;
+        alter table activity alter deal_id type text;
+        alter table activity_types alter active type text;
+        alter table deal_changes alter deal_id type text;
+        alter table fields alter id type text;
+        alter table stages alter stage_id type text;
+        alter table users alter id type text;
+        """,
+        ("*_has_declared_types",),
     ),
     Corruption(
         "column dropped",
@@ -680,11 +701,18 @@ _RAW = (
         ("funnel run: schema pipedrive_raw has no table stages",),
     ),
     Corruption(
+        "e-mail as a type's name",
+        "Somebody pasted an address into the name of an activity type.",
+        Stage.RAW,
+        "update activity_types set name = 'ask jo@example.com' where type = 'follow_up'",
+        ("activity_kpis_holds_no_address",),
+    ),
+    Corruption(
         "e-mail as a stage's name",
         "Somebody pasted an address into a stage's name.",
         Stage.RAW,
         "update stages set stage_name = 'ask jo@example.com' where stage_name = 'On Hold'",
-        ("?",),
+        ("deal_kpis_holds_no_address",),
     ),
 )
 
@@ -694,7 +722,7 @@ _DAILY = (
         "A count of an old day is below 0.",
         Stage.DAILY,
         "update daily_deal_stats set new_deals_count = -1 where date = '2024-03-05'",
-        ("is_count_within: daily_deal_stats.new_deals_count",),
+        ("daily_deal_stats_new_deals_count_is_in_range",),
     ),
     Corruption(
         "more new deals than deals",
@@ -704,21 +732,21 @@ _DAILY = (
         update daily_activity_stats set new_deals_count = deals_count + 1
         where date = '2024-03-05'
         """,
-        ("is_count_within: daily_activity_stats.new_deals_count",),
+        ("daily_activity_stats_new_deals_count_is_in_range",),
     ),
     Corruption(
         "KPI lost from the grid",
         "A day of the past lacks a KPI.",
         Stage.DAILY,
         "delete from daily_deal_stats where date = '2024-03-05' and kpi_name = 'Negotiation'",
-        ("grid_is_complete: daily_deal_stats",),
+        ("daily_deal_stats_grid_is_complete",),
     ),
     Corruption(
         "activity lost from the grid",
         "A day of the past lacks an activity.",
         Stage.DAILY,
         "delete from daily_activity_stats where date = '2024-03-05' and kpi_name = 'Sales Call 1'",
-        ("grid_is_complete: daily_activity_stats",),
+        ("daily_activity_stats_grid_is_complete",),
     ),
     Corruption(
         "row twice",
@@ -742,8 +770,8 @@ _DAILY = (
         select * from daily_activity_stats where date = '2024-03-05';
         """,
         (
-            "expect_compound_columns_to_be_unique: daily_activity_stats",
-            "expect_compound_columns_to_be_unique: daily_deal_stats",
+            "daily_activity_stats_is_unique",
+            "daily_deal_stats_is_unique",
         ),
     ),
     Corruption(
@@ -754,7 +782,7 @@ _DAILY = (
         update daily_deal_stats set field = 'stage'
         where field = 'stage_id' and date = '2024-03-05'
         """,
-        ("accepted_values: daily_deal_stats.field",),
+        ("daily_deal_stats_fields_are_known",),
     ),
     Corruption(
         "day in the future",
@@ -785,14 +813,18 @@ _DAILY = (
         delete from daily_deal_stats where date = '2024-03-05';
         delete from daily_activity_stats where date = '2024-03-05';
         """,
-        ("grid_is_complete: daily_*", "assert_no_day_is_missing", "running_sum_ends_at_month: *"),
+        ("daily_*_grid_is_complete", "*_has_every_day", "*_adds_up_to_months"),
     ),
     Corruption(
         "months missing",
         "A month is gone from one daily table.",
         Stage.BUILT,
         "delete from daily_deal_stats where date >= '2024-03-01' and date < '2024-04-01'",
-        ("assert_no_day_is_missing", "running_sum_ends_at_month: daily_deal_stats"),
+        (
+            "assert_both_branches_have_the_same_days",
+            "daily_deal_stats_has_every_day",
+            "daily_deal_stats_adds_up_to_months",
+        ),
     ),
     Corruption(
         "month to date wrong",
@@ -802,7 +834,7 @@ _DAILY = (
         update daily_deal_stats set new_deals_count = deals_count
         where date >= '2024-12-01'
         """,
-        ("assert_latest_month_is_counted_exactly",),
+        ("assert_processed_months_are_counted_exactly",),
     ),
 )
 
@@ -829,7 +861,7 @@ _BUILT = (
         truncate monthly_stats, monthly_activity_stats, monthly_deal_stats, daily_activity_stats,
             daily_deal_stats
         """,
-        ("?",),
+        ("assert_daily_tables_hold_days",),
     ),
     Corruption(
         "month twice",
@@ -837,7 +869,7 @@ _BUILT = (
         Stage.BUILT,
         "insert into monthly_stats select * from monthly_stats where month = '2024-03-01'",
         (
-            "expect_compound_columns_to_be_unique: monthly_stats",
+            "monthly_stats_is_unique",
             "assert_every_month_has_every_step",
         ),
     ),
@@ -856,7 +888,7 @@ _BUILT = (
         update monthly_stats set funnel_step = '10'
         where month = '2024-03-01' and funnel_step = '9'
         """,
-        ("relationships: monthly_stats.funnel_step",),
+        ("assert_steps_are_named_as_defined",),
     ),
     Corruption(
         "monthly off by one",
@@ -865,6 +897,20 @@ _BUILT = (
         """
         update monthly_stats set deals_count = deals_count + 1
         where month = '2024-03-01' and funnel_step = '4'
+        """,
+        ("assert_monthly_stats_is_the_sum_of_its_branches",),
+    ),
+    Corruption(
+        "report not built again",
+        "Days and months were corrected, the report was not.",
+        Stage.BUILT,
+        """
+        update daily_deal_stats
+        set deals_count = deals_count + 1, new_deals_count = new_deals_count + 1
+        where date = '2024-03-05' and kpi_name = 'Negotiation';
+        update monthly_deal_stats
+        set deals_count = deals_count + 1, deal_days_count = deal_days_count + 1
+        where month = '2024-03-01' and kpi_name = 'Negotiation';
         """,
         ("assert_monthly_stats_is_the_sum_of_its_branches",),
     ),
@@ -878,7 +924,7 @@ _BUILT = (
         update monthly_activity_stats set deals_count = deal_days_count + 1
         where month = '2024-03-01';
         """,
-        ("is_count_within: monthly_*",),
+        ("monthly_*_deals_count_is_in_range",),
     ),
     Corruption(
         "branch off by one",
@@ -890,7 +936,7 @@ _BUILT = (
         update monthly_activity_stats set deal_days_count = deal_days_count + 1
         where month = '2024-03-01';
         """,
-        ("running_sum_ends_at_month: *",),
+        ("*_adds_up_to_months",),
     ),
     Corruption(
         "branch row twice",
@@ -902,8 +948,8 @@ _BUILT = (
         select * from monthly_activity_stats where month = '2024-03-01';
         """,
         (
-            "expect_compound_columns_to_be_unique: monthly_activity_stats",
-            "expect_compound_columns_to_be_unique: monthly_deal_stats",
+            "monthly_activity_stats_is_unique",
+            "monthly_deal_stats_is_unique",
         ),
     ),
     Corruption(
@@ -937,34 +983,36 @@ _BUILT = (
         alter table monthly_stats_moved set schema pipedrive_reporting;
         alter table pipedrive_reporting.monthly_stats_moved rename to monthly_stats;
         """,
-        ("expect_table_columns_to_match_ordered_list: monthly_stats",),
+        ("monthly_stats_columns_are_in_order",),
     ),
     Corruption(
         "column added",
         "The report has a column more.",
         Stage.BUILT,
         "alter table monthly_stats add conversion numeric",
-        ("expect_table_columns_to_match_ordered_list: monthly_stats",),
+        ("monthly_stats_columns_are_in_order",),
     ),
     Corruption(
         "wrong types",
-        "Columns of all built tables became text of limited length.",
+        "All columns of built tables and views became text of limited length.",
         Stage.BUILT,
         """
         do $$ declare found record; begin
             for found in
-                select table_schema, table_name, column_name
+                select
+                    quote_ident(table_schema) || '.' || quote_ident(table_name) as name,
+                    table_name || '_before' as other_name,
+                    string_agg(quote_ident(column_name) || ' varchar(80)', ', ') as columns
                 from information_schema.columns
-                where table_schema in ('pipedrive_analytics', 'pipedrive_reporting')
+                where table_schema ~ '^pipedrive_(staging|analytics|reporting)'
+                group by table_schema, table_name
             loop
-                execute format(
-                    'alter table %I.%I alter %I type varchar(80)',
-                    found.table_schema, found.table_name, found.column_name
-                );
+                execute format('alter table %s rename to %I', found.name, found.other_name);
+                execute format('create table %s (%s)', found.name, found.columns);
             end loop;
         end $$
         """,
-        ("expect_column_values_to_be_of_type: *",),
+        ("*_has_its_type",),
     ),
     Corruption(
         "e-mail in the report",
@@ -974,7 +1022,7 @@ _BUILT = (
         update monthly_stats set kpi_name = 'jo@example.com'
         where month = '2024-03-01' and step_order = 1
         """,
-        ("?",),
+        ("assert_steps_are_named_as_defined",),
     ),
     Corruption(
         "step misspelt",
@@ -984,14 +1032,14 @@ _BUILT = (
         update monthly_stats set kpi_name = 'Closings'
         where month = '2024-03-01' and step_order = 8
         """,
-        ("?",),
+        ("assert_steps_are_named_as_defined",),
     ),
     Corruption(
         "positions swapped",
         "Two steps of the report changed positions.",
         Stage.BUILT,
         "update monthly_stats set step_order = 15 - step_order where step_order in (7, 8)",
-        ("?",),
+        ("assert_steps_are_named_as_defined",),
     ),
     Corruption(
         "options twice in staging",
@@ -1002,7 +1050,18 @@ _BUILT = (
         create view pipedrive_staging.field_options as
         select * from field_options_once union all select * from field_options_once;
         """,
-        ("expect_compound_columns_to_be_unique: field_options",),
+        ("field_options_is_unique",),
+    ),
+    Corruption(
+        "rows twice in staging",
+        "Somebody edited the views of the staging area, and a join doubles events.",
+        Stage.BUILT,
+        """
+        alter view deal_staging rename to deal_staging_once;
+        create view pipedrive_staging.deal_staging as
+        select * from deal_staging_once union all select * from deal_staging_once;
+        """,
+        ("assert_staging_keeps_every_row",),
     ),
     Corruption(
         "deals lost in staging",
@@ -1016,7 +1075,7 @@ _BUILT = (
             field, new_value, kpi_name, funnel_step, change_time, date
         from deal_staging_before;
         """,
-        ("not_null: deal_staging.deal_id",),
+        ("not_null_deal_staging_deal_id",),
     ),
     Corruption(
         "count emptied",
