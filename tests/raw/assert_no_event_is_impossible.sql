@@ -17,6 +17,13 @@ deal_changes as (
 
 ),
 
+last_load as (
+
+    select cast(max({{ var('loaded_at_field') }}) as timestamp) as loaded_at
+    from deal_changes
+
+),
+
 findings as (
 
     select
@@ -37,10 +44,7 @@ findings as (
         count(*) as event_count
     from deal_changes
     where
-        change_time > (
-            select cast(max({{ var('loaded_at_field') }}) as timestamp) + interval '1 day'
-            from deal_changes
-        )
+        change_time > (select last_load.loaded_at + interval '1 day' from last_load)
     union all
     select
         'activities of no deal''s number' as finding,

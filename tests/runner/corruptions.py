@@ -45,9 +45,9 @@ class Corruption:
         sentence: What happened, for people.
         stage: Where it is seeded.
         fault: The statements that make it, every table found without its schema; or the edit.
-        caught_by: All of these see it: `<test>`, `<generic test>: <table>[.<column>]`, or what
-            else stops it (`funnel load: `, `funnel run: ` and the message; `model: `, `freshness: `
-            and a name; `constraint: ` and a column). * stands for any text: all tests that match.
+        caught_by: All of these see it: data tests by name, or what else stops it (`funnel load: ` and
+            `funnel run: ` with the message; `model: `, `freshness: `, `index: ` with a table;
+            `constraint: ` with a column). * stands for any text: all tests that match.
         severity: error, which keeps `monthly_stats` as it was, or warn.
     """
 
@@ -233,7 +233,7 @@ _SEEDS = (
 
 _RAW = (
     Corruption(
-        "loaded export cut short",
+        "export cut short",
         "The export of the deal changes ends at the end of a line, half-way through the month.",
         Stage.FILES,
         Edit("deal_changes.csv", lambda text: text[: text.index("\n", text.index(",2024-12-1"))]),
@@ -248,7 +248,7 @@ _RAW = (
     ),
     Corruption(
         "garbled stage names",
-        "An export was encoded twice: Negotiation comes as Négotiation.",
+        "An export was encoded twice: an accent came out as two other letters.",
         Stage.FILES,
         Edit("stages.csv", _replacing("Negotiation", "NÃ©gotiation")),
         ("assert_stages_and_types_are_in_the_funnel",),

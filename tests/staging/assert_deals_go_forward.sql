@@ -1,6 +1,6 @@
--- A row here means a step that a quarter or more of the window's deals reached from a later one: ids
--- of stages may have changed places, or times are wrong. Compare stages with what Pipedrive shows,
--- and ask the step's owner. The vars max_back_ratio and min_step_deals say what is judged.
+-- A row here means a step that a quarter or more of the window's deals reached from a later one:
+-- ids of stages may have changed places, or times are wrong. Compare stages with what Pipedrive
+-- shows, and ask the step's owner. The vars max_back_ratio and min_step_deals say what is judged.
 {{ config(severity='warn') }}
 
 with
