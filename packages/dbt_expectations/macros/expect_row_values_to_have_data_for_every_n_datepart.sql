@@ -5,33 +5,24 @@
     test_start_date=none, test_end_date=none
 ) %}
 
-{%- set first = "'" ~ test_start_date ~ "'" if test_start_date else 'min(moment)' %}
-{%- set last = "'" ~ test_end_date ~ "'" if test_end_date else 'max(moment)' %}
+{%- if execute and not (test_start_date and test_end_date) %}
+    {%- set found = run_query(
+        "select min(cast(" ~ date_col ~ " as date)), max(cast(" ~ date_col ~ " as date)) from "
+        ~ model ~ " as tested where " ~ (row_condition or 'true')).rows[0] %}
+    {%- if found[0] is none %}
+        {{ exceptions.raise_compiler_error(model ~ " has no row, so no first and last date.") }}
+    {%- endif %}
+{%- endif %}
+{%- set first = "cast('" ~ (test_start_date or (found or [none])[0]) ~ "' as timestamp)" %}
+{%- set last = "cast('" ~ (test_end_date or (found or [none])[1]) ~ "' as timestamp)" %}
+{%- set length = interval or 1 %}
 with
-
-model_rows as (
-
-    select cast({{ date_col }} as timestamp) as moment
-    from {{ model }} as tested
-    where {{ row_condition or 'true' }}
-
-),
-
-limits as (
-
-    select
-        cast({{ first }} as timestamp) as first_moment,
-        cast({{ last }} as timestamp) as last_moment
-    from model_rows
-
-),
 
 filled_periods as (
 
-    select distinct
-        {{ dbt.datediff('first_moment', 'moment', date_part) }} / {{ interval or 1 }} as number
-    from model_rows
-    cross join limits
+    select distinct {{ dbt.datediff(first, date_col, date_part) }} / {{ length }} as number
+    from {{ model }} as tested
+    where {{ row_condition or 'true' }}
 
 ),
 
@@ -39,12 +30,8 @@ periods as (
 
     select
         number,
-        first_moment + number * {{ interval or 1 }} * interval '1 {{ date_part }}'
-            as date_{{ date_part }}
-    from limits
-    cross join generate_series(
-        0, {{ dbt.datediff('first_moment', 'last_moment', date_part) }} / {{ interval or 1 }}
-    ) as number
+        {{ first }} + number * {{ length }} * interval '1 {{ date_part }}' as date_{{ date_part }}
+    from generate_series(0, {{ dbt.datediff(first, last, date_part) }} / {{ length }}) as number
 
 )
 
@@ -53,12 +40,9 @@ select
     true as is_missing,
     0 as row_cnt
 from periods
-cross join limits
 where
-    date_{{ date_part }} < last_moment
-    and not exists (
-        select 1 from filled_periods where filled_periods.number = periods.number
-    )
+    date_{{ date_part }} < {{ last }}
+    and number not in (select filled_periods.number from filled_periods)
     and {{ exclusion_condition or 'true' }}
 
 {% endtest %}
