@@ -45,8 +45,8 @@ class Corruption:
         sentence: What happened, for people.
         stage: Where it is seeded.
         fault: The statements that make it, every table found without its schema; or the edit.
-        caught_by: All of these see it: data tests by name, or what else stops it (`funnel load: ` and
-            `funnel run: ` with the message; `model: `, `freshness: `, `index: ` with a table;
+        caught_by: All of these see it: data tests by name, or what else stops it (`funnel load: `
+            and `funnel run: ` with the message; `freshness: ` and `index: ` with a table;
             `constraint: ` with a column). * stands for any text: all tests that match.
         severity: error, which keeps `monthly_stats` as it was, or warn.
     """

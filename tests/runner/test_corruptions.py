@@ -159,47 +159,49 @@ def warehouse() -> Iterator[Warehouse]:
         yield good
 
 
-def seed_fault(
+def find_fault(
     warehouse: Warehouse, corruption: Corruption, folder: Path, patch: pytest.MonkeyPatch
 ) -> list[Finding]:
-    """Make the fault, and return what finds it."""
-    if isinstance(corruption.fault, str):
-        try:
-            warehouse.query(corruption.fault)
-        except NotNullViolation as refusal:
-            column = f"{refusal.diag.table_name}.{refusal.diag.column_name}"
-            return [Finding(f"constraint: {column}", "error")]
-        except UniqueViolation as refusal:
-            return [Finding(f"index: {refusal.diag.table_name}", "error")]
-    else:
-        seed = next(n for n in warehouse.dbt.manifest.nodes.values() if n.name == "funnel_steps")
-        of_seed = corruption.stage is Stage.SEED
-        source = ROOT / "seeds" if of_seed else warehouse.files
-        target = folder / source.name
-        target.mkdir()
-        for file in source.glob("*.csv"):
-            (target / file.name).symlink_to(file)
-        edit(target, corruption.fault)
-        if of_seed:
-            patch.setattr(seed, "original_file_path", str(target / corruption.fault.file))
-        else:
-            try:
-                warehouse.load(target)
-            except FunnelError as error:
-                return [Finding(f"funnel load: {error.message}", "error")]
-    if corruption.stage is Stage.BUILT:
-        return warehouse.test(YESTERDAY, warehouse.expand(corruption.caught_by))
+    """Seed a fault, and return what everything says that could notice it."""
+    command = "funnel load"
     try:
+        seed_fault(warehouse, corruption, folder, patch)
+        command = "funnel run"
+        if corruption.stage is Stage.BUILT:
+            return warehouse.test(YESTERDAY, warehouse.expand(corruption.caught_by))
         return warehouse.run(TODAY)
     except FunnelError as error:
-        return [Finding(f"funnel run: {error.message}", "error")]
+        return [Finding(f"{command}: {error.message}", "error")]
+    except NotNullViolation as refusal:
+        column = f"{refusal.diag.table_name}.{refusal.diag.column_name}"
+        return [Finding(f"constraint: {column}", "error")]
+    except UniqueViolation as refusal:
+        return [Finding(f"index: {refusal.diag.table_name}", "error")]
 
 
-def edit(folder: Path, fault: Edit) -> None:
-    file = folder / fault.file
-    changed = fault.change(file.read_text(encoding="utf-8"))
-    file.unlink()
-    file.write_bytes(changed.encode() if isinstance(changed, str) else changed)
+def seed_fault(
+    warehouse: Warehouse, corruption: Corruption, folder: Path, patch: pytest.MonkeyPatch
+) -> None:
+    fault = corruption.fault
+    if isinstance(fault, str):
+        warehouse.query(fault)
+    elif corruption.stage is Stage.SEED:
+        nodes = warehouse.dbt.manifest.nodes.values()
+        (seed,) = [node for node in nodes if str(node.resource_type) == "seed"]
+        edit(ROOT / "seeds", folder, fault)
+        patch.setattr(seed, "original_file_path", str(folder / fault.file))
+    else:
+        edit(warehouse.files, folder, fault)
+        warehouse.load(folder)
+
+
+def edit(source: Path, target: Path, fault: Edit) -> None:
+    """Make a copy of a folder of CSV files with one of them changed."""
+    for file in source.glob("*.csv"):
+        (target / file.name).symlink_to(file)
+    changed = fault.change((source / fault.file).read_text(encoding="utf-8"))
+    (target / fault.file).unlink()
+    (target / fault.file).write_bytes(changed.encode() if isinstance(changed, str) else changed)
 
 
 @pytest.mark.parametrize("corruption", CORRUPTIONS, ids=lambda c: c.name.replace(" ", "-"))
@@ -212,7 +214,7 @@ def test_a_fault_is_caught(
     good = warehouse.good_test if corruption.stage is Stage.BUILT else warehouse.good_run
     warehouse.restore()
     before = warehouse.monthly_stats()
-    findings = seed_fault(warehouse, corruption, tmp_path, monkeypatch)
+    findings = find_fault(warehouse, corruption, tmp_path, monkeypatch)
     noticed = {
         finding.catcher: finding.status
         for finding in findings
