@@ -4,9 +4,9 @@
 
 The two folders hold the real package and the one that it needs, of any release. Each test runs on
 good data and on data that were corrupted in many ways, on a database of its own. Prints a line per
-test with its verdict on each state of the data: passed (.), Warned, Failed or ended in an Error. Ends
-with 1 where the editions differ, or where a test has not been seen both passing and failing. Nothing
-of this checkout is changed. Takes some minutes.
+test with its verdict on each state of the data: passed (.), Warned, Failed or ended in an Error.
+Ends with 1 where the editions differ, or where a test has not been seen both passing and failing.
+Nothing of this checkout is changed. Takes some minutes.
 """
 
 import os
@@ -82,8 +82,8 @@ _RETYPE = """
         from pg_attribute
         where attrelid = to_regclass(relation) and attnum > 0 and not attisdropped;
         execute format('alter table %I.%I rename to hidden_%s', schema, name, name);
-        execute format(
-            'create view %I.%I as select %s from %I.hidden_%s', schema, name, columns, schema, name);
+        execute format('create view %I.%I as select %s from %I.hidden_%s',
+            schema, name, columns, schema, name);
     end $$ language plpgsql;
 """
 

@@ -1,5 +1,5 @@
-{#- Whether events go on coming, and whether those that were counted before are still there. The
-    counts of the last run are read as they stand: a `ref` would make the test come after them. -#}
+{#- Events that no longer come, and steps whose events were counted before and are gone. The counts
+    of the last run are read as they stand: a `ref` would make the test come after them. -#}
 {% test keeps_its_volume(model, time_column, counted_in, is_counted) %}
 
 {%- set last_day = last_day_to_process() %}
@@ -26,35 +26,40 @@ last_weeks as (
 )
 {%- if counted %},
 
-counted_months as (
+counted_steps as (
 
     select
         cast(date_trunc('month', date) as date) as month,
+        funnel_step,
         sum(deals_count) as events
     from {{ counted }}
-    where {{ in_test_scope('date', is_date=true) }}
-    group by date_trunc('month', date)
+    where
+        funnel_step is not null
+        and {{ in_test_scope('date', is_date=true) }}
+    group by date_trunc('month', date), funnel_step
 
 ),
 
-months as (
+steps as (
 
     select
         cast(date_trunc('month', date) as date) as month,
+        funnel_step,
         count(*) as events
     from {{ model }}
     where
         {{ is_counted }}
         and deal_id is not null
+        and funnel_step is not null
         and {{ in_test_scope(time_column) }}
-    group by date_trunc('month', date)
+    group by date_trunc('month', date), funnel_step
 
 )
 {%- endif %}
 
 select
     cast('{{ begin }}' as date) as first_day,
-    'fewer than in the 28 days before' as finding,
+    'all' as funnel_step,
     events,
     events_before
 from last_weeks
@@ -64,16 +69,18 @@ where
 {%- if counted %}
 union all
 select
-    counted_months.month,
-    'fewer than counted before',
-    coalesce(months.events, 0),
-    counted_months.events
-from counted_months
-left join months
-    on counted_months.month = months.month
+    counted_steps.month,
+    counted_steps.funnel_step,
+    coalesce(steps.events, 0),
+    counted_steps.events
+from counted_steps
+left join steps
+    on
+        counted_steps.month = steps.month
+        and counted_steps.funnel_step = steps.funnel_step
 where
-    counted_months.events >= {{ var('min_volume') }}
-    and coalesce(months.events, 0) < {{ var('min_kept_ratio') }} * counted_months.events
+    counted_steps.events >= {{ var('min_volume') }}
+    and coalesce(steps.events, 0) < {{ var('min_kept_ratio') }} * counted_steps.events
 {%- endif %}
 
 {% endtest %}

@@ -44,7 +44,7 @@ usual_times as (
     from moments
     group by source_table, is_recent
     having
-        count(*) >= {{ var('min_volume') }}
+        count(*) >= 100
         and sqrt(avg(sin(angle)) ^ 2 + avg(cos(angle)) ^ 2) > 0.3
 
 )
