@@ -749,6 +749,23 @@ _DAILY = (
         ("daily_activity_stats_grid_is_complete",),
     ),
     Corruption(
+        "history emptied",
+        "The daily tables were truncated, and a run counts the latest month only.",
+        Stage.DAILY,
+        "truncate daily_activity_stats, daily_deal_stats",
+        ("assert_no_month_is_lost",),
+    ),
+    Corruption(
+        "first months lost",
+        "Somebody deleted the oldest days.",
+        Stage.DAILY,
+        """
+        delete from daily_activity_stats where date < '2023-07-01';
+        delete from daily_deal_stats where date < '2023-07-01';
+        """,
+        ("assert_no_month_is_lost",),
+    ),
+    Corruption(
         "row twice",
         "Somebody inserted rows of a day again.",
         Stage.DAILY,
@@ -861,7 +878,8 @@ _BUILT = (
         truncate monthly_stats, monthly_activity_stats, monthly_deal_stats, daily_activity_stats,
             daily_deal_stats
         """,
-        ("assert_daily_tables_hold_days",),
+        ("*_has_every_day",),
+        "warn",
     ),
     Corruption(
         "month twice",
