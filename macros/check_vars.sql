@@ -11,7 +11,7 @@
     {%- do reprocess_months() -%}
     {%- do full_check() -%}
     {%- do step_pairs() -%}
-    {%- for name in ('min_volume_ratio', 'min_kept_ratio', 'min_known_ratio') -%}
+    {%- for name in ('min_volume_ratio', 'min_kept_ratio', 'min_known_ratio', 'max_back_ratio') -%}
         {%- do number_var(name, 0, 1) -%}
     {%- endfor -%}
     {%- for name in ('min_step_deals', 'min_volume', 'anomaly_min_months', 'quiet_days') -%}
