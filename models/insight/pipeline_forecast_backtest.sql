@@ -109,11 +109,11 @@ values_over_time as (
         cast(change.recorded ->> 'value' as numeric) as value,
         cast(change.recorded ->> 'date' as date) as recorded_on,
         lead(cast(change.recorded ->> 'date' as date))
-            over (partition by deal_states.deal_id order by change.position) as replaced_on
+            over (partition by deal_states.deal_id order by change.change_number) as replaced_on
     from {{ ref('deal_states') }} as deal_states
     cross join
         lateral jsonb_array_elements(deal_states.value_history)
-        with ordinality as change (recorded, position)
+        with ordinality as change (recorded, change_number)
 
 ),
 
