@@ -70,7 +70,8 @@ def _examine_table(
     plans = []
     for column in table.indexed_columns(project.loaded_at_field):
         if column == "deal_id":
-            reading, condition = "a deal", sql.SQL("{} = 0").format(sql.Identifier(column))
+            reading = "a deal"
+            condition: sql.Composable = sql.SQL("{} = 0").format(sql.Identifier(column))
         elif column == table.event_time:
             reading = "the window"
             condition = _between(column, window.first_day(), window.last_day)
