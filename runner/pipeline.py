@@ -22,7 +22,7 @@ from runner.plan import Findings, Plan, find_what_to_heal, make_plan
 from runner.project import ANALYTICS, AUDIT, META, REPORTING, Project
 from runner.raw_contract import check_raw_contract
 from runner.results import NodeResult, count_statuses, exit_code, problems
-from runner.warehouse import DAILY_TABLES, open_warehouse, table_exists
+from runner.warehouse import DAILY_TABLES, INSIGHT_TABLES, open_warehouse, table_exists
 from runner.window import Window
 
 
@@ -144,7 +144,7 @@ class Pipeline:
             self.console.warn(plan.warning())
         results = self._build(plan, options)
         built = {result.name for result in results if result.status == "pass"}
-        if plan.watermark and built.issuperset(DAILY_TABLES):
+        if plan.watermark and built.issuperset((*DAILY_TABLES, *INSIGHT_TABLES)):
             record_watermark(self.connection, self.project.schema(META), plan.watermark)
         latest = None
         if exit_code(results) is ExitCode.DONE:
@@ -154,8 +154,12 @@ class Pipeline:
     def _build(self, plan: Plan, options: RunOptions) -> tuple[NodeResult, ...]:
         dbt_vars = {
             **plan.window.dbt_vars(),
+            # All of them, so that the tests of a first build read its whole history.
+            "reprocess_months": list(plan.months),
             "recorded_as": self.recorded_as,
         }
+        if self.command == "rebuild":  # what was counted before is to change
+            dbt_vars["min_kept_ratio"] = 0
         if options.lock_timeout is not None:
             dbt_vars["lock_timeout"] = options.lock_timeout
         dbt = self.dbt.with_vars(dbt_vars)

@@ -119,6 +119,9 @@ def fingerprint(
             "daily_deal_stats",
             "monthly_activity_stats",
             "monthly_deal_stats",
+            "deal_stage_visits",
+            "deal_states",
+            "monthly_stats_by_owner",
         ),
         "pipedrive_reporting": ("monthly_stats",),
     }
