@@ -37,7 +37,10 @@ if sys.version_info >= (3, 11):  # which dbt-bouncer needs
         unit_tests = manifest["unit_tests"].values()
         tested = {read for test in (*tests, *unit_tests) for read in test["depends_on"]["nodes"]}
         models = {name for name in manifest["nodes"] if name.startswith("model.funnel.")}
-        assert models - tested == set()
+        # Each view of insight is held against a function of its name.
+        oracle = (ROOT / "tests" / "runner" / "insight_oracle.py").read_text()
+        compared = {name for name in models if f"\ndef {name.split('.')[-1]}(" in oracle}
+        assert models - tested - compared == set()
 
     def test_each_convention_can_be_broken(manifest: Manifest, tmp_path: Path) -> None:
         spoiled = spoil(copy.deepcopy(manifest))
