@@ -4,7 +4,8 @@
     {%- if not adapter.check_schema_exists(runs.database, runs.schema) -%}
         create schema if not exists {{ adapter.quote(runs.schema) }};
     {%- endif -%}
-    {%- if not adapter.get_relation(runs.database, runs.schema, runs.identifier) %}
+    {%- set existing = adapter.get_relation(runs.database, runs.schema, runs.identifier) %}
+    {%- if not existing %}
         create table if not exists {{ runs }} (
             run_id text primary key,
             command text not null,
@@ -16,11 +17,17 @@
             finished_at timestamptz,
             outcome text not null default 'running',
             is_complete boolean not null default false,
+            as_of date,
+            has_insight boolean not null default false,
             models integer,
             tests integer,
             rows_written bigint,
             seen_until timestamptz,
             recent_rows jsonb
         );
+    {%- elif 'as_of' not in adapter.get_columns_in_relation(existing) | map(attribute='name') %}
+        alter table {{ runs }}
+        add column if not exists as_of date,
+        add column if not exists has_insight boolean not null default false;
     {%- endif -%}
 {%- endmacro -%}

@@ -18,13 +18,18 @@
             {%- set definition =
                 "'" ~ graph.nodes['seed.funnel.funnel_steps'].checksum.checksum ~ "'" -%}
         {%- endif -%}
+        {%- set builds_deals = 'model.funnel.deal_stage_visits' in selected_resources
+            or 'model.funnel.deal_states' in selected_resources -%}
         {{ create_runs_table() }}
-        insert into {{ runs_table() }} (run_id, command, version, source_dt, months, definition)
+        insert into {{ runs_table() }} (
+            run_id, command, version, source_dt, as_of, months, definition
+        )
         values (
             '{{ invocation_id }}',
             '{{ command[0] | string | replace("'", "''") }}',
             '{{ command[1] | string | replace("'", "''") }}',
             {{ source_dt() }},
+            {{ "cast('" ~ as_of_date() ~ "' as date)" if builds_deals else 'null' }},
             cast(array[{{ months | join(', ') }}] as text[]),
             {{ definition }}
         );

@@ -18,7 +18,7 @@ from runner.errors import ExitCode, FunnelError
 from runner.pipeline import Pipeline, RunOptions, RunReport, open_pipeline
 from runner.plan import Findings
 from runner.project import META, Project
-from runner.warehouse import create_schema, table_exists
+from runner.warehouse import DAILY_TABLES, INSIGHT_TABLES, create_schema, table_exists
 from runner.window import Window, window_between
 
 BACKFILLS = "backfills"
@@ -26,7 +26,7 @@ HOW_TO_RESUME = "To go on from here: funnel backfill --resume"
 BATCH_MONTHS = {"month": 1, "quarter": 3, "year": 12, "all": None}
 """Sizes of a batch in calendar months; `all` is one batch."""
 
-_DAILY_MODELS = ("+daily_activity_stats", "+daily_deal_stats")
+_BATCH_MODELS = tuple(f"+{table}" for table in (*DAILY_TABLES, *INSIGHT_TABLES))
 """What all batches but the last one build: the monthly tables are made of all days anyway."""
 
 
@@ -127,7 +127,7 @@ def _batch_options(window: Window, windows: Sequence[Window], options: RunOption
     options = replace(options, with_freshness=options.with_freshness and window is windows[0])
     if window is windows[-1]:
         return options
-    return replace(options, select=_DAILY_MODELS, with_tests=False)
+    return replace(options, select=_BATCH_MODELS, with_tests=False)
 
 
 @contextmanager

@@ -10,6 +10,7 @@ from runner.commands.db import db
 from runner.commands.docs import docs
 from runner.commands.doctor import doctor
 from runner.commands.load import demo, load
+from runner.commands.report import report
 from runner.commands.run import backfill, plan, rebuild, run
 from runner.commands.show import show
 from runner.commands.status import status
@@ -34,7 +35,7 @@ def cli() -> None:
 
 
 _COMMANDS = (
-    *(run, plan, backfill, rebuild, verify, status, show),
+    *(run, plan, backfill, rebuild, verify, status, show, report),
     *(load, demo, test, freshness, docs, doctor, db),
 )
 for command in _COMMANDS:

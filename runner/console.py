@@ -93,6 +93,6 @@ def printable(text: str) -> str:
     try:
         text.encode(encoding)
     except UnicodeEncodeError:
-        text = text.translate({ord(block): "#" for block in "█▉▊▋▌▍▎▏"} | {ord("·"): "."})
+        text = text.translate(str.maketrans("█▉▊▋▌▍▎▏▒░·…", "########=-.~"))
         return text.encode(encoding, "replace").decode(encoding)
     return text

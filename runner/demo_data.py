@@ -8,7 +8,7 @@ import csv
 import json
 import random
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import date, datetime, time, timedelta
 from pathlib import Path
 from typing import TypeVar
@@ -41,7 +41,9 @@ _STAGES = {
 }
 _ON_HOLD = 10
 _LAST_STAGE = 9
+_PROPOSAL = 4
 _ONBOARDING = 7
+_SMALLEST_VALUE = 250
 # By stage: the share that goes on, and the days until then, at least and at most.
 _ADVANCE = {
     1: (0.70, 1, 12),
@@ -183,6 +185,7 @@ def write_demo(directory: Path) -> DemoSummary:
         ),
         chance,
     )
+    changes = _as_in_a_richer_account(changes, _Chance(_SEED + 1))
     activities = _late_last(
         sorted((a for a in account.activities if FIRST_DAY <= a.at.date()), key=lambda a: a.at),
         chance,
@@ -261,6 +264,32 @@ def _detour(account: _Account, deal_id: int, stage: int, at: datetime) -> dateti
         account.enter(at, deal_id, _ON_HOLD)
         return account.after(at, 10, 60)
     return at
+
+
+def _as_in_a_richer_account(changes: Iterable[_Change], chance: _Chance) -> list[_Change]:
+    """Add what some accounts record: status, value, and the second creation of a deal begun anew.
+
+    From chances of its own, so that what the deals do stays as it is without it.
+    """
+    recorded: list[_Change] = []
+    lost: set[int] = set()
+    for change in changes:
+        is_begun = change.field_key == "stage_id" and change.value == "1"
+        is_offered = change.field_key == "stage_id" and change.value == str(_PROPOSAL)
+        if is_begun and change.deal_id in lost and chance.happens(0.5):
+            recorded.append(replace(change, field_key="add_time", value=change.at.isoformat()))
+        recorded.append(change)
+        if (is_begun and chance.happens(0.93)) or (is_offered and chance.happens(0.4)):
+            value = _SMALLEST_VALUE * chance.whole(1, 10) * chance.whole(1, 10)
+            recorded.append(replace(change, field_key="value", value=str(value)))
+        if change.field_key == "lost_reason":
+            lost.add(change.deal_id)
+            recorded.append(replace(change, field_key="status", value="lost"))
+        elif is_begun:
+            recorded.append(replace(change, field_key="status", value="open"))
+        elif change.field_key == "stage_id" and change.value == str(_ONBOARDING):
+            recorded.append(replace(change, field_key="status", value="won"))
+    return recorded
 
 
 def _late_last(rows: list[T], chance: _Chance) -> list[T]:

@@ -13,9 +13,9 @@ from psycopg2.extensions import connection as Connection  # noqa: N812 - a class
 
 from runner.errors import FunnelError
 from runner.project import REPORTING, Project
+from runner.text_table import draw_bar
 from runner.warehouse import table_exists
 
-BAR_WIDTH = 30
 MONTHS_PER_BLOCK = 6
 COLUMNS = ("month", "kpi_name", "funnel_step", "deals_count", "step_order", "deal_days_count")
 
@@ -96,7 +96,7 @@ def draw_month(funnel: FunnelMonth) -> str:
     name_width = max(len(step.kpi_name) for step in funnel.steps)
     lines = [f"{funnel.month:%B %Y}", "", f"step  {'':<{name_width}}  deals"]
     for step in funnel.steps:
-        bar = _bar(step.deals_count, largest)
+        bar = draw_bar(step.deals_count / largest) if largest else ""
         line = f"{step.funnel_step:<4}  {step.kpi_name:<{name_width}}  {step.deals_count:>5}  {bar}"
         lines.append(line.rstrip())
     return "\n".join(lines)
@@ -135,12 +135,3 @@ def _draw_block(funnels: Sequence[FunnelMonth]) -> str:
         step = steps[order]
         lines.append(f"{step.funnel_step:<4}  {step.kpi_name:<{name_width}}{cells}")
     return "\n".join(lines)
-
-
-def _bar(count: int, largest: int) -> str:
-    """Return a bar of eighths of a block, at least a sliver for a count above 0."""
-    if count == 0:
-        return ""
-    eighths = max(1, round(count / largest * BAR_WIDTH * 8))
-    whole, rest = divmod(eighths, 8)
-    return "█" * whole + (" ▏▎▍▌▋▊▉"[rest] if rest else "")

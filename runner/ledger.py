@@ -29,6 +29,7 @@ class RecordedRun:
     """One row of the ledger.
 
     Args:
+        run_id: dbt's invocation_id.
         command: What was typed: 'funnel run', 'dbt build'.
         version: The version of what ran.
         source_dt: The reference date.
@@ -42,6 +43,7 @@ class RecordedRun:
         rows_written: Rows that the models wrote.
     """
 
+    run_id: str
     command: str
     version: str
     source_dt: date
@@ -95,6 +97,35 @@ def read_watermark(connection: Connection, schema: str) -> Watermark | None:
         cursor.execute(sql.SQL(query).format(table, table))
         row = cursor.fetchone()
     return Watermark(row[0], row[1]) if row else None
+
+
+def read_deals_known_through(connection: Connection, schema: str) -> date | None:
+    """Return the day through which the tables of deals surely know all events, if any.
+
+    A run that did not come to its end may have set some of them back; one of plain dbt was not
+    told what they knew before.
+    """
+    if not table_exists(connection, schema, RUNS):
+        return None
+    # Through JSON, because a ledger of an earlier version lacks the two columns.
+    query = """
+        with
+        builds as (
+            select
+                started_at,
+                cast(to_jsonb(runs) ->> 'as_of' as date) as as_of,
+                cast(to_jsonb(runs) ->> 'has_insight' as boolean) and {ours} as is_complete
+            from {runs} as runs
+        )
+        select min(as_of) from builds
+        where started_at >= coalesce(
+            (select max(started_at) from builds where is_complete), '-infinity'
+        )
+    """
+    with connection.cursor() as cursor:
+        cursor.execute(sql.SQL(query).format(runs=sql.Identifier(schema, RUNS), ours=_OURS))
+        row: tuple[date | None] | None = cursor.fetchone()
+    return row[0] if row else None
 
 
 def record_watermark(connection: Connection, schema: str, watermark: Watermark) -> None:

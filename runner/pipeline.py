@@ -11,6 +11,7 @@ import psycopg2
 from psycopg2.extensions import connection as Connection  # noqa: N812 - a class in lower case
 
 from runner import __version__
+from runner.audit import keep_failing_rows
 from runner.console import Console
 from runner.dbt_runner import Dbt
 from runner.errors import ExitCode
@@ -18,10 +19,10 @@ from runner.funnel_table import FunnelMonth, read_funnel
 from runner.ledger import close_open_runs, record_watermark
 from runner.lock import hold_lock
 from runner.plan import Findings, Plan, find_what_to_heal, make_plan
-from runner.project import ANALYTICS, META, REPORTING, Project
+from runner.project import ANALYTICS, AUDIT, META, REPORTING, Project
 from runner.raw_contract import check_raw_contract
 from runner.results import NodeResult, count_statuses, exit_code, problems
-from runner.warehouse import DAILY_TABLES, open_warehouse, table_exists
+from runner.warehouse import DAILY_TABLES, INSIGHT_TABLES, open_warehouse, table_exists
 from runner.window import Window
 
 
@@ -143,7 +144,7 @@ class Pipeline:
             self.console.warn(plan.warning())
         results = self._build(plan, options)
         built = {result.name for result in results if result.status == "pass"}
-        if plan.watermark and built.issuperset(DAILY_TABLES):
+        if plan.watermark and built.issuperset((*DAILY_TABLES, *INSIGHT_TABLES)):
             record_watermark(self.connection, self.project.schema(META), plan.watermark)
         latest = None
         if exit_code(results) is ExitCode.DONE:
@@ -170,7 +171,8 @@ class Pipeline:
             return freshness
         with self.console.progress("Building") as progress:
             built = dbt.build(options.select, with_tests=options.with_tests, progress=progress)
-        return freshness + built
+        audit = self.project.schema(AUDIT)
+        return freshness + keep_failing_rows(self.connection, audit, built, self.console)
 
     def _read_latest(self, month: str) -> FunnelMonth | None:
         schema = self.project.schema(REPORTING)

@@ -15,7 +15,12 @@ from psycopg2.extensions import connection as Connection  # noqa: N812 - a class
 
 from runner.errors import FunnelError
 from runner.late_rows import LateRows, Watermark, find_late_rows
-from runner.ledger import find_outdated_months, hash_definition, read_watermark
+from runner.ledger import (
+    find_outdated_months,
+    hash_definition,
+    read_deals_known_through,
+    read_watermark,
+)
 from runner.project import ANALYTICS, META, Project
 from runner.raw_contract import RAW_TABLES
 from runner.warehouse import DAILY_TABLES, built_through, find_built_range, table_exists
@@ -156,7 +161,8 @@ def make_plan(
     """Return what a run over a window has to process, given what is built. Writes nothing.
 
     Where the month of `source_dt` is built further, its later days are processed too: they depend
-    on the earlier ones.
+    on the earlier ones. Months that a person chose are history: processing them does not set the
+    insight into deals back to that time.
 
     Args:
         connection: A connection to the warehouse.
@@ -173,10 +179,15 @@ def make_plan(
     base = window.processed_months(first_build=first_build)
     built = built_through(connection, schema, window.source_dt)
     healed = {*found.gaps, *found.late_rows}
+    _, last_day = find_built_range(connection, schema) if requested else (None, None)
+    as_of = max(last_day or window.source_dt, window.source_dt)
+    known_through = read_deals_known_through(connection, project.schema(META))
     window = replace(
         window,
         process_through=built if built and built > window.source_dt else None,
         reprocess_months=tuple(sorted({*window.reprocess_months, *healed})),
+        as_of=as_of if as_of > window.source_dt else None,
+        deals_known_through=find_unknown(window, as_of, known_through),
     )
     in_base = "requested" if requested else "first build" if first_build else "window"
     reasons: dict[str, tuple[str, ...]] = {month: (in_base,) for month in base}
@@ -193,6 +204,16 @@ def make_plan(
         found.watermark,
         tuple(month for month in outdated if month not in reasons),
     )
+
+
+def find_unknown(window: Window, as_of: date, known_through: date | None) -> date | None:
+    """Return the day after which insight has to learn events that the window does not hold."""
+    if known_through is None or known_through >= as_of:
+        return None
+    is_in_window = (
+        window.first_day() <= known_through + timedelta(days=1) and as_of == window.source_dt
+    )
+    return None if is_in_window else known_through
 
 
 def find_gaps(connection: Connection, schema: str, source_dt: date) -> tuple[str, ...]:
@@ -221,7 +242,8 @@ def find_gaps(connection: Connection, schema: str, source_dt: date) -> tuple[str
 
 def _count_days(connection: Connection, schema: str, table: str) -> dict[date, int]:
     query = sql.SQL(
-        "select cast(date_trunc('month', date) as date), count(distinct date) from {} group by 1"
+        "select cast(date_trunc('month', cast(date as timestamp)) as date), count(*)"
+        " from (select date from {} group by date) as days group by 1"
     ).format(sql.Identifier(schema, table))
     try:
         with connection.cursor() as cursor:

@@ -35,8 +35,8 @@ class RawTable:
         return any(column.is_personal for column in self.columns)
 
     def indexed_columns(self, loaded_at_field: str) -> tuple[str, ...]:
-        """Return the columns a run filters on: when it happened, and when it was loaded."""
-        return (self.event_time, loaded_at_field) if self.event_time else ()
+        """Return the columns a run filters on: when, when it was loaded, and what deal it is."""
+        return (self.event_time, loaded_at_field, "deal_id") if self.event_time else ()
 
 
 RAW_TABLES = (

@@ -100,7 +100,7 @@ def read_status(project: Project) -> Status:
             verified_at=verified_at,
             outdated_months=find_outdated_months(connection, meta, hash_definition(project.root)),
             unfinished_backfill=unfinished[1] if unfinished else None,
-            last_loaded_at=_read_load_times(connection, project),
+            last_loaded_at=read_load_times(connection, project),
             running=describe_holder(connection, analytics),
         )
 
@@ -154,7 +154,8 @@ def _read_verification(
     return tuple(drifted), verified_at
 
 
-def _read_load_times(connection: Connection, project: Project) -> dict[str, datetime | None]:
+def read_load_times(connection: Connection, project: Project) -> dict[str, datetime | None]:
+    """Return when the newest row of each raw table of events was loaded."""
     found = {}
     for table in RAW_TABLES:
         if table.event_time:

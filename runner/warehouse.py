@@ -20,6 +20,7 @@ from runner.project import Project
 
 LOCAL_HOST_VARIABLE = "FUNNEL_LOCAL_HOST"
 DAILY_TABLES = ("daily_activity_stats", "daily_deal_stats")
+INSIGHT_TABLES = ("deal_stage_visits", "deal_states", "monthly_stats_by_owner")
 
 _LAST_PORT = 65535
 
@@ -102,7 +103,7 @@ def table_exists(connection: Connection, schema: str, table: str) -> bool:
         FunnelError: This role may not look into the schema.
     """
     name = sql.Identifier(schema, table)
-    with _reading(schema, table), connection.cursor() as cursor:
+    with reading(schema, table), connection.cursor() as cursor:
         cursor.execute("select to_regclass(%s)", (name.as_string(connection),))
         return cursor.fetchone() != (None,)
 
@@ -160,7 +161,7 @@ def find_built_range(connection: Connection, schema: str) -> tuple[date | None, 
     for table in DAILY_TABLES:
         if table_exists(connection, schema, table):
             query = sql.SQL("select min(date), max(date) from {}")
-            with _reading(schema, table), connection.cursor() as cursor:
+            with reading(schema, table), connection.cursor() as cursor:
                 cursor.execute(query.format(sql.Identifier(schema, table)))
                 days += [day for day in cursor.fetchone() or () if day]
     return (min(days), max(days)) if days else (None, None)
@@ -173,14 +174,14 @@ def _last_day(
         return None
     name = sql.Identifier(schema, table)
     newest = sql.SQL("select max(date) from {} where date >= %s and date < %s").format(name)
-    with _reading(schema, table), connection.cursor() as cursor:
+    with reading(schema, table), connection.cursor() as cursor:
         cursor.execute(newest, (first_day, end_day))
         row: tuple[date | None] | None = cursor.fetchone()
         return row[0] if row else None
 
 
 @contextmanager
-def _reading(schema: str, table: str) -> Iterator[None]:
+def reading(schema: str, table: str) -> Iterator[None]:
     """Turn what the database refuses into an error a person can act on."""
     try:
         yield

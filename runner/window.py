@@ -31,6 +31,8 @@ class Window:
         months: Months of history that a first build makes.
         process_through: The last day to process where source_dt's month is built further.
         reprocess_months: More months to process, as 'YYYY-MM', none after that of source_dt.
+        as_of: The day through which insight knows events, where that is after source_dt.
+        deals_known_through: The day through which it knew them before, where that matters.
     """
 
     source_dt: date
@@ -38,6 +40,8 @@ class Window:
     months: int = 24
     process_through: date | None = None
     reprocess_months: tuple[str, ...] = ()
+    as_of: date | None = None
+    deals_known_through: date | None = None
 
     def __post_init__(self) -> None:
         """Refuse what the macros would refuse, before anything starts."""
@@ -88,6 +92,10 @@ class Window:
             dbt_vars["process_through"] = self.process_through.isoformat()
         if self.reprocess_months:
             dbt_vars["reprocess_months"] = list(self.reprocess_months)
+        if self.as_of:
+            dbt_vars["as_of"] = self.as_of.isoformat()
+        if self.deals_known_through:
+            dbt_vars["deals_known_through"] = self.deals_known_through.isoformat()
         return dbt_vars
 
 

@@ -22,6 +22,7 @@ class Activity(NamedTuple):
     deal_id: int | None
     done: bool | None
     due_to: datetime | None
+    assigned_to_user: int | None = None
 
 
 class ActivityType(NamedTuple):

@@ -11,7 +11,7 @@ import pytest
 
 from runner.demo_data import DemoSummary, write_demo
 
-FINGERPRINT = "8c36573c5a30d266ad50d0580ae25d5e88fc971d5c79dd47b3ea168b088d1516"
+FINGERPRINT = "94775d467be5a502284920bed0cba02338eebe8745fe1c5de2520be9411976f6"
 FUNNEL = [str(stage) for stage in range(1, 10)]
 
 

@@ -13,7 +13,7 @@ from pathlib import Path
 import psycopg2
 import pytest
 from conftest import ROOT, Funnel, ask, fingerprint
-from servers import TcpPostgres
+from servers import TcpPostgres, find_all_binaries
 
 from runner.demo_data import write_demo
 from runner.local_postgres import LocalPostgres
@@ -235,8 +235,9 @@ def test_a_failed_test_is_exit_1_and_says_what_it_means(demo: Funnel) -> None:
     finally:
         demo.query(changed.format(before))
     assert outcome.returncode == 1
-    assert "FAIL assert_monthly_stats_is_the_sum_of_its_branches: 1 row. A row here means" in (
-        outcome.stdout
+    assert outcome.stdout.startswith(
+        "FAIL assert_monthly_stats_is_the_sum_of_its_branches: 1 row (monthly_stats)\n"
+        "    A row here means"
     )
 
 
@@ -313,10 +314,10 @@ def test_your_data_replaces_the_demo(empty: Funnel, export: Path) -> None:
     assert empty.query(built) == [(None,)]
 
 
-@pytest.fixture(scope="module")
-def server() -> Iterator[TcpPostgres]:
-    """A plain Postgres over TCP with a password."""
-    with TcpPostgres() as running:
+@pytest.fixture(params=find_all_binaries())
+def server(request: pytest.FixtureRequest) -> Iterator[TcpPostgres]:
+    """A plain Postgres over TCP with a password, of each version that is here."""
+    with TcpPostgres(find_all_binaries()[request.param]) as running:
         yield running
 
 
@@ -326,7 +327,7 @@ def test_prod_and_dev_over_tcp(server: TcpPostgres, tmp_path: Path, export: Path
     prod.done("load", str(export))
     prod.done("run", "--source-dt", "2024-06-30", "--months", "2")
     dev.done("run", "--source-dt", "2024-06-30", "--months", "2")
-    schemas = {f"{part}" for part in ("staging", "analytics", "reporting")}
+    schemas = {f"{part}" for part in ("staging", "analytics", "reporting", "audit")}
     with closing(
         psycopg2.connect(
             host=server.host,

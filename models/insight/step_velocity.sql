@@ -1,0 +1,50 @@
+with
+
+stays as (
+
+    select
+        cast(date_trunc('month', {{ local_date('exited_at') }}) as date) as month,
+        kpi_name,
+        funnel_step,
+        step_order,
+        days_in_stage as days_taken
+    from {{ ref('deal_stage_visits') }}
+    where exited_at is not null and funnel_step is not null
+    union all
+    select
+        cast(date_trunc('month', {{ local_date('won_at') }}) as date) as month,
+        'Whole funnel' as kpi_name,
+        null as funnel_step,
+        0 as step_order,
+        round(extract(epoch from won_at - created_at) / 86400, 4) as days_taken
+    from {{ ref('deal_states') }}
+    where won_at is not null
+
+),
+
+velocities as (
+
+    select
+        month,
+        kpi_name,
+        funnel_step,
+        step_order,
+        cast(percentile_cont(0.5) within group (order by days_taken) as numeric(18, 4)) as median_days,
+        cast(percentile_cont(0.75) within group (order by days_taken) as numeric(18, 4)) as p75_days,
+        cast(percentile_cont(0.9) within group (order by days_taken) as numeric(18, 4)) as p90_days,
+        count(*) as visits_ended_count
+    from stays
+    group by month, kpi_name, funnel_step, step_order
+
+)
+
+select
+    month,
+    kpi_name,
+    funnel_step,
+    step_order,
+    visits_ended_count,
+    median_days,
+    p75_days,
+    p90_days
+from velocities

@@ -1,0 +1,82 @@
+"""`funnel report`."""
+
+import webbrowser
+from pathlib import Path
+
+import click
+
+from runner.commands.show import parse_month
+from runner.errors import FunnelError
+from runner.options import Invocation, command_options
+
+FORMATS = ("html", "png", "svg")
+
+
+@click.command()
+@click.option(
+    "-o",
+    "--output",
+    type=click.Path(path_type=Path, dir_okay=False),
+    metavar="FILE",
+    help="Where to write it; funnel-YYYY-MM.html here if not given.",
+)
+@click.option("--month", metavar="YYYY-MM", help="The month; the latest one if not given.")
+@click.option("--by-owner", is_flag=True, help="Call owners by their names, not by numbers.")
+@click.option("--open", "browser", is_flag=True, help="Open it in a browser.")
+@click.option(
+    "--format",
+    "file_format",
+    type=click.Choice(FORMATS),
+    help="A page with everything, or a picture of the funnel; by the ending of FILE if not given.",
+)
+@command_options
+def report(
+    invocation: Invocation,
+    output: Path | None,
+    month: str | None,
+    by_owner: bool,
+    browser: bool,
+    file_format: str | None,
+) -> None:
+    """Write a report about a month, as one file to send: a page, or a picture of the funnel.
+
+    The page needs no network and no other file. It names nobody unless --by-owner is given.
+
+    \b
+    Example: funnel report --month 2024-05 --open
+             funnel report --format png
+    """
+    from runner.funnel_table import require_built
+    from runner.report.data import read_report
+    from runner.report.page import render_page
+    from runner.report.picture import draw_picture
+    from runner.warehouse import open_warehouse
+
+    project = invocation.project
+    wanted = parse_month(month) if month else None
+    if file_format is None:
+        ending = output.suffix.lower().lstrip(".") if output else ""
+        file_format = ending if ending in FORMATS else "html"
+    with open_warehouse(project) as connection:
+        require_built(connection, project)
+        data = read_report(connection, project, wanted, with_names=by_owner)
+    if file_format == "html":
+        content = render_page(data).encode()
+    else:
+        content = draw_picture(data, file_format)
+    path = output or Path(f"funnel-{data.month:%Y-%m}.{file_format}")
+    try:
+        path.write_bytes(content)
+    except OSError as error:
+        raise FunnelError(f"cannot write {path}: {error.strerror}") from error
+    if browser:
+        webbrowser.open(path.resolve().as_uri())
+    invocation.console.show(
+        str(path),
+        {
+            "report": str(path),
+            "format": file_format,
+            "month": f"{data.month:%Y-%m}",
+            "bytes": len(content),
+        },
+    )

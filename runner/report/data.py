@@ -1,0 +1,284 @@
+"""What a report is made of: one read of everything, aggregates only."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import date, datetime, timedelta
+
+from dateutil.relativedelta import relativedelta
+from psycopg2 import sql
+from psycopg2.extensions import connection as Connection  # noqa: N812 - a class in lower case
+
+from runner.errors import FunnelError
+from runner.funnel_table import FunnelMonth, FunnelStep, read_funnel
+from runner.insight import (
+    ForecastBacktest,
+    LossCount,
+    OwnerCount,
+    Period,
+    StalledDeal,
+    StepConversion,
+    StepForecast,
+    StepVelocity,
+    WinRate,
+    plain,
+    read_latest_month,
+    read_owner_names,
+    read_rows,
+)
+from runner.ledger import RecordedRun, read_deals_known_through, read_last_run
+from runner.project import ANALYTICS, META, REPORTING, Project
+from runner.status import read_load_times
+from runner.warehouse import find_built_range, reading
+from runner.window import LONGEST_HISTORY
+
+TREND_MONTHS = 24
+COHORTS = 12
+OWNER_MONTHS = 12
+STALLED_LISTED = 10
+_COMPARED_MONTHS = 13  # the month, the one before, and the same one a year ago
+
+
+@dataclass(frozen=True)
+class OwnerTotal:
+    """How many deals of an owner entered each step, by step_order."""
+
+    owner_id: int | None
+    deals: Mapping[int, int]
+
+
+@dataclass(frozen=True)
+class StalledStep:
+    """How many open deals of a step have not moved for longer than is usual there."""
+
+    kpi_name: str
+    funnel_step: str | None
+    step_order: int | None
+    deals_count: int
+
+
+@dataclass(frozen=True)
+class Trust:
+    """Where the numbers come from.
+
+    Args:
+        reference_date: The day through which events are known.
+        first_day: First day built.
+        last_day: Last day built.
+        last_loaded_at: When the newest row of each raw table of events was loaded.
+        run: The last run that succeeded and built both daily tables.
+        last_run: The run that began last.
+        timezone: The reporting time zone.
+    """
+
+    reference_date: date
+    first_day: date
+    last_day: date
+    last_loaded_at: Mapping[str, datetime | None] = field(default_factory=dict)
+    run: RecordedRun | None = None
+    last_run: RecordedRun | None = None
+    timezone: str = "UTC"
+
+
+@dataclass(frozen=True)
+class ReportData:
+    """Everything a report about a month says.
+
+    Args:
+        month: The month it is about.
+        funnels: The funnel of the month and of those before, oldest first.
+        trust: Where the numbers come from.
+        conversion: The cohorts of the last year.
+        velocity: Days in a step, of the months compared.
+        losses: The losses of the month.
+        win_rates: The deals closed in the months compared.
+        owners: Deals by owner, of the last year.
+        stalled_steps: Stalled deals per step, as of the reference date.
+        stalled_longest: Those that have not moved for longest.
+        forecast: Open deals and what to expect of them, as of the reference date.
+        backtest: The same of past months, and what became of it.
+        won_step: The step that stands for a deal won.
+        mature_after_days: From which age on the outcome of a month's deals is known.
+        names: The names of owners, where asked for.
+    """
+
+    month: date
+    funnels: Sequence[FunnelMonth]
+    trust: Trust
+    conversion: Sequence[StepConversion] = ()
+    velocity: Sequence[StepVelocity] = ()
+    losses: Sequence[LossCount] = ()
+    win_rates: Sequence[WinRate] = ()
+    owners: Sequence[OwnerTotal] = ()
+    stalled_steps: Sequence[StalledStep] = ()
+    stalled_longest: Sequence[StalledDeal] = ()
+    forecast: Sequence[StepForecast] = ()
+    backtest: Sequence[ForecastBacktest] = ()
+    won_step: str = "7"
+    mature_after_days: int = 180
+    names: Mapping[int, str] = field(default_factory=dict)
+
+    @property
+    def steps(self) -> Sequence[FunnelStep]:
+        """The steps of the month, in order."""
+        return self.funnels[-1].steps
+
+    @property
+    def previous_month(self) -> date:
+        """The month before."""
+        return self.month - relativedelta(months=1)
+
+    @property
+    def year_before(self) -> date:
+        """The same month of the year before."""
+        return self.month - relativedelta(years=1)
+
+    @property
+    def last_day(self) -> date:
+        """The last day of the month that is counted."""
+        end = self.month + relativedelta(months=1) - timedelta(days=1)
+        return min(end, self.trust.last_day)
+
+    @property
+    def is_partial(self) -> bool:
+        """Whether days of the month are still to come."""
+        return (self.last_day + timedelta(days=1)).day != 1
+
+    @property
+    def winning_step(self) -> FunnelStep:
+        """The step that stands for a deal won; the last one if the funnel lacks it."""
+        return next(
+            (step for step in self.steps if step.funnel_step == self.won_step), self.steps[-1]
+        )
+
+    def deals_in(self, month: date, step_order: int) -> int | None:
+        """Return how many deals entered a step in a month, if the month is built."""
+        for funnel in self.funnels:
+            for step in funnel.steps:
+                if (funnel.month, step.step_order) == (month, step_order):
+                    return step.deals_count
+        return None
+
+    def is_settled(self, month: date) -> bool:
+        """Return whether it is long enough ago to know what became of a month's open deals."""
+        end = month + relativedelta(months=1)
+        return end + timedelta(days=self.mature_after_days) <= self.trust.reference_date
+
+
+def read_report(
+    connection: Connection, project: Project, month: date | None, *, with_names: bool
+) -> ReportData:
+    """Read everything that a report about a month says; about the latest one if none is given.
+
+    Raises:
+        FunnelError: The month or a model is not built, or something cannot be read.
+    """
+    with connection.cursor() as cursor:
+        # The views sort visits of all deals; in memory that takes half as long as on disk.
+        cursor.execute("set work_mem = '128MB'")
+    month = month or read_latest_month(connection, project)
+    compared = Period.ending(month, _COMPARED_MONTHS)
+    funnels = [
+        found
+        for found in read_funnel(connection, project.schema(REPORTING), last=LONGEST_HISTORY)
+        if found.month <= month
+    ]
+    if not funnels or funnels[-1].month != month:
+        raise FunnelError(
+            f"{month:%Y-%m} is not built", hint="`funnel show --last 12` shows which months are."
+        )
+    stalled_steps, stalled_longest = _read_stalled(connection, project)
+    return ReportData(
+        month=month,
+        funnels=funnels[-TREND_MONTHS:],
+        trust=_read_trust(connection, project),
+        conversion=read_rows(connection, project, StepConversion, Period.ending(month, COHORTS)),
+        velocity=read_rows(connection, project, StepVelocity, compared),
+        losses=read_rows(connection, project, LossCount, Period.ending(month, 1)),
+        win_rates=read_rows(connection, project, WinRate, compared),
+        owners=_read_owners(connection, project, Period.ending(month, OWNER_MONTHS)),
+        stalled_steps=stalled_steps,
+        stalled_longest=stalled_longest,
+        forecast=read_rows(connection, project, StepForecast),
+        backtest=read_rows(connection, project, ForecastBacktest),
+        won_step=str(project.var("won_step") or "7"),
+        mature_after_days=int(project.var("mature_after_days") or 180),
+        names=read_owner_names(connection, project) if with_names else {},
+    )
+
+
+def _read_owners(connection: Connection, project: Project, period: Period) -> list[OwnerTotal]:
+    """Return the deals of each owner per step, added up over the months."""
+    schema = project.schema(ANALYTICS)
+    query = sql.SQL(
+        """
+        select owner_id, step_order, sum(deals_count)
+        from {} where month >= %s and month < %s
+        group by owner_id, step_order
+        """
+    ).format(sql.Identifier(schema, OwnerCount.model))
+    totals: dict[int | None, dict[int, int]] = {}
+    with reading(schema, OwnerCount.model), connection.cursor() as cursor:
+        cursor.execute(query, (period.first, period.end))
+        for owner_id, step_order, deals in cursor.fetchall():
+            totals.setdefault(owner_id, {})[step_order] = int(deals)
+    return [OwnerTotal(owner_id, deals) for owner_id, deals in totals.items()]
+
+
+def _read_stalled(
+    connection: Connection, project: Project
+) -> tuple[list[StalledStep], list[StalledDeal]]:
+    """Return stalled deals per step, and those that have not moved for longest.
+
+    Both of one look at the view, which is not cheap where there are many open deals.
+    """
+    schema = project.schema(ANALYTICS)
+    query = sql.SQL(
+        """
+        select
+            deal_id, owner_id, kpi_name, funnel_step, step_order, last_moved_at,
+            days_since_last_movement, stalled_after_days,
+            step_deals_count, overall_rank <= %(listed)s as is_listed, step_rank = 1 as is_first
+        from (
+            select
+                *,
+                count(*) over (partition by step_order, kpi_name) as step_deals_count,
+                row_number() over (order by days_since_last_movement desc, deal_id)
+                    as overall_rank,
+                row_number() over (partition by step_order, kpi_name order by deal_id) as step_rank
+            from {}
+        ) as stalled
+        where overall_rank <= %(listed)s or step_rank = 1
+        order by days_since_last_movement desc, deal_id
+        """
+    ).format(sql.Identifier(schema, StalledDeal.model))
+    steps, longest = [], []
+    with reading(schema, StalledDeal.model), connection.cursor() as cursor:
+        cursor.execute(query, {"listed": STALLED_LISTED})
+        for *values, step_deals, is_listed, is_first in cursor.fetchall():
+            deal = StalledDeal(*map(plain, values))
+            if is_listed:
+                longest.append(deal)
+            if is_first:
+                steps.append(
+                    StalledStep(deal.kpi_name, deal.funnel_step, deal.step_order, step_deals)
+                )
+    in_order = sorted(steps, key=lambda step: (step.step_order is None, step.step_order or 0))
+    return in_order, longest
+
+
+def _read_trust(connection: Connection, project: Project) -> Trust:
+    meta = project.schema(META)
+    first_day, last_day = find_built_range(connection, project.schema(ANALYTICS))
+    if first_day is None or last_day is None:
+        raise FunnelError("no day is built", hint="Type `funnel run` or `funnel demo`.")
+    run = read_last_run(connection, meta, good=True)
+    known_through = read_deals_known_through(connection, meta)
+    return Trust(
+        reference_date=known_through or (run.source_dt if run else last_day),
+        first_day=first_day,
+        last_day=last_day,
+        last_loaded_at=read_load_times(connection, project),
+        run=run,
+        last_run=read_last_run(connection, meta),
+        timezone=str(project.var("timezone")),
+    )

@@ -1,0 +1,36 @@
+-- A row here means a month and step whose owners do not add up to the deals of monthly_stats.
+-- Process the month again: `funnel backfill --from FIRST_DAY --to LAST_DAY`.
+with
+
+owners as (
+
+    select
+        month,
+        funnel_step,
+        sum(deals_count) as deals_count
+    from {{ ref('monthly_stats_by_owner') }}
+    {%- if not full_check() %}
+        where month in ({{ list_months(first_build=false) }})
+    {%- endif %}
+    group by month, funnel_step
+
+),
+
+funnel as (
+
+    select * from {{ ref('monthly_stats') }}
+    where month in (select owners.month from owners)
+
+)
+
+select
+    funnel.month,
+    funnel.funnel_step,
+    funnel.deals_count,
+    owners.deals_count as owners_deals_count
+from funnel
+left join owners
+    on
+        funnel.month = owners.month
+        and funnel.funnel_step = owners.funnel_step
+where funnel.deals_count <> coalesce(owners.deals_count, 0)
