@@ -106,14 +106,14 @@ values_over_time as (
 
     select
         deal_states.deal_id,
-        cast(change.recorded ->> 'value' as numeric) as value,
-        cast(change.recorded ->> 'date' as date) as recorded_on,
-        lead(cast(change.recorded ->> 'date' as date))
-            over (partition by deal_states.deal_id order by change.position) as replaced_on
+        cast(recording.recorded ->> 'value' as numeric) as value,
+        cast(recording.recorded ->> 'date' as date) as recorded_on,
+        lead(cast(recording.recorded ->> 'date' as date))
+            over (partition by deal_states.deal_id order by recording.change_number) as replaced_on
     from {{ ref('deal_states') }} as deal_states
     cross join
         lateral jsonb_array_elements(deal_states.value_history)
-        with ordinality as change (recorded, position)
+        with ordinality as recording (recorded, change_number)
 
 ),
 
