@@ -177,6 +177,75 @@ def hashable(value: object) -> object:
     return tuple(sorted(value.items())) if isinstance(value, dict) else value
 
 
+# What can go wrong, each on purpose. The oracle has to agree every time, too.
+
+
+def change(deal: int, at: str, field: str, value: str | None) -> DealChange:
+    return DealChange(deal, datetime.fromisoformat(at), field, value)
+
+
+def story(*changes: DealChange) -> Raw:
+    return Raw(FUNNEL, (), TYPES, changes, FIELDS, STAGES)
+
+
+OLD = (
+    change(1, "2024-01-10 09:00:00", "stage_id", "1"),
+    change(2, "2024-01-10 09:00:00", "stage_id", "1"),
+)
+LATER = (
+    change(1, "2024-02-20 09:00:00", "stage_id", "2"),
+    change(2, "2024-05-20 09:00:00", "lost_reason", "1"),
+    change(3, "2024-02-25 09:00:00", "stage_id", "1"),
+)
+JANUARY = Window(date(2024, 1, 31), backfill_period=0, months=1)
+MAY = Window(date(2024, 5, 31), backfill_period=0, months=1)
+
+
+def test_an_old_reference_date_sets_deals_back_and_a_new_one_forward(utc: Funnel) -> None:
+    insight = Insight(utc)
+    for window in (MAY, JANUARY, MAY):
+        insight.run(story(*OLD, *LATER), insight.plan(window))
+        insight.look()
+    assert insight.rules.as_of == MAY.source_dt
+
+
+def test_going_back_forgets_what_has_vanished_since(utc: Funnel) -> None:
+    insight = Insight(utc)
+    insight.run(story(*OLD, *LATER), insight.plan(MAY))
+    insight.run(story(*OLD), insight.plan(JANUARY))
+    insight.look()
+
+
+def test_history_is_repaired_as_of_the_last_day_built(utc: Funnel) -> None:
+    insight = Insight(utc)
+    insight.run(story(*OLD, *LATER), insight.plan(MAY))
+    late = change(1, "2024-01-15 09:00:00", "stage_id", "3")
+    window = insight.plan(JANUARY, requested=True)
+    assert window.as_of == MAY.source_dt
+    insight.run(story(*OLD, late, *LATER), window)
+    insight.look()
+
+
+def test_what_vanished_in_the_window_vanishes(utc: Funnel) -> None:
+    in_may = (
+        change(1, "2024-05-02 09:00:00", "user_id", "7"),
+        change(4, "2024-05-02 09:00:00", "stage_id", "1"),
+        change(2, "2024-05-02 09:00:00", "stage_id", "3"),
+    )
+    insight = Insight(utc)
+    for changes in ((*OLD, *in_may), OLD):
+        insight.run(story(*changes), insight.plan(MAY))
+        insight.look()
+
+
+def test_the_visits_of_a_deal_without_stages_vanish(utc: Funnel) -> None:
+    created = change(1, "2024-05-02 09:00:00", "add_time", None)
+    insight = Insight(utc)
+    for changes in ((created, change(1, "2024-05-03 09:00:00", "stage_id", "1")), (created,)):
+        insight.run(story(*changes), insight.plan(MAY))
+    insight.look()
+
+
 # Random stories.
 
 FIRST_DAY = date(2024, 3, 1)
