@@ -20,12 +20,18 @@ test: .venv/installed ## Run all tests, on real servers
 	$(BIN)/pytest -n 2 --dist worksteal
 
 .PHONY: check
-check: .venv/installed ## Lint and type-check, without changing a file
+check: .venv/installed ## Lint, type-check and hold against the conventions, without changing a file
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	$(BIN)/python -m runner.packages
 	$(BIN)/funnel db exec $(BIN)/sqlfluff lint --disable-progress-bar models tests
+	@if [ -x $(BIN)/dbt-bouncer ]; then \
+		$(BIN)/dbt --quiet parse --target local --target-path .funnel/conventions --log-path .funnel/logs \
+		&& $(BIN)/dbt-bouncer --show-all-failures; \
+	else \
+		echo "The conventions are not checked: dbt-bouncer needs Python 3.11."; \
+	fi
 
 .PHONY: format
 format: .venv/installed ## Format Python and SQL

@@ -47,6 +47,7 @@ create schema if not exists pipedrive_staging;
 create schema if not exists pipedrive_analytics;
 create schema if not exists pipedrive_reporting;
 create schema if not exists pipedrive_meta;
+create schema if not exists pipedrive_audit;
 
 -- funnel_raw_reader: the raw tables but the names and e-mail addresses of users. New columns of the
 -- other tables are included, because the views of pipedrive_staging select all columns.
@@ -58,10 +59,11 @@ grant select on
 grant select (id, modified, :"loaded_at_field") on :"raw_schema".users to funnel_raw_reader;
 
 -- funnel_writer: what `funnel run` needs. The views of pipedrive_staging read the raw tables with
--- the rights of their owner, so let nobody else into that schema.
+-- the rights of their owner, and pipedrive_audit holds raw rows that fail a test: let nobody else
+-- into these schemas.
 grant funnel_raw_reader to funnel_writer;
 grant usage, create on schema
-    pipedrive_staging, pipedrive_analytics, pipedrive_reporting, pipedrive_meta
+    pipedrive_staging, pipedrive_analytics, pipedrive_reporting, pipedrive_meta, pipedrive_audit
     to funnel_writer;
 
 -- dbt replaces tables, which only their owner may: what others have built so far is handed over. A
@@ -73,7 +75,8 @@ where
         cast('pipedrive_staging' as regnamespace),
         cast('pipedrive_analytics' as regnamespace),
         cast('pipedrive_reporting' as regnamespace),
-        cast('pipedrive_meta' as regnamespace)
+        cast('pipedrive_meta' as regnamespace),
+        cast('pipedrive_audit' as regnamespace)
     )
     and relkind in ('r', 'p', 'v', 'm')
     and relowner <> to_regrole('funnel_writer')

@@ -8,6 +8,16 @@
     {%- do integer_var('lock_timeout', 0, 86400) -%}
     {%- do last_day_to_process() -%}
     {%- do reprocess_months() -%}
+    {%- do full_check() -%}
+    {%- do step_pairs() -%}
+    {%- for name in ('min_volume_ratio', 'min_kept_ratio', 'min_known_ratio') -%}
+        {%- do number_var(name, 0, 1) -%}
+    {%- endfor -%}
+    {%- for name in ('min_step_deals', 'min_volume', 'anomaly_min_months', 'quiet_days') -%}
+        {%- do integer_var(name, 1, 100000) -%}
+    {%- endfor -%}
+    {%- do number_var('anomaly_threshold', 0, 1000) -%}
+    {%- do number_var('max_hour_shift', 0, 12) -%}
     {%- do as_of_date() -%}
     {%- do deals_known_through() -%}
     {%- do won_step() -%}

@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any, cast
 
 from runner.errors import FunnelError
 from runner.manifest_cache import hash_project, keep_manifest, read_manifest
+from runner.masking import mask_emails
 from runner.packages import install_packages
 from runner.project import Project
 from runner.results import NodeResult
@@ -84,7 +85,7 @@ class Dbt:
         Raises:
             FunnelError: dbt could not run.
         """
-        return _node_results(self._invoke(["source", "freshness"]))
+        return self._results(["source", "freshness"])
 
     def generate_docs(self, *, static: bool = False) -> None:
         """Write the documentation site to dbt's target folder.
@@ -132,13 +133,19 @@ class Dbt:
             arguments += ["--exclude-resource-type", resource_type]
         if select:
             arguments += ["--select", *select]
-        results = _node_results(self._invoke(arguments, progress))
+        results = self._results(arguments, progress)
         if not results:
             raise FunnelError(
                 f"nothing matches --select {' '.join(select)}",
                 hint="Name models as in models/, for example --select monthly_stats+",
             )
-        return results
+        return tuple(result for result in results if result.kind != "operation" or result.is_bad)
+
+    def _results(
+        self, arguments: Sequence[str], progress: Progress | None = None
+    ) -> tuple[NodeResult, ...]:
+        execution = cast("RunExecutionResult", self._invoke(arguments, progress))
+        return tuple(_node_result(result, self.manifest) for result in execution.results)
 
     def _invoke(self, arguments: Sequence[str], progress: Progress | None = None) -> object:
         from dbt.cli.main import dbtRunner
@@ -207,7 +214,7 @@ def _checked(outcome: "dbtRunnerResult") -> object:
 
 
 def one_line(message: str) -> str:
-    """Return what a dbt message says, without its headings, call stack and file names."""
+    """Return what a dbt message says, without headings, call stack, file names and addresses."""
     lines = [line.strip() for line in message.splitlines()]
     said = [
         line
@@ -216,7 +223,7 @@ def one_line(message: str) -> str:
         and not line.startswith((">", "compiled code at", "CONTEXT:", "LINE ", "^"))
         and not re.match(r"^(Compilation|Database|Runtime|Parsing|Validation|Env var) Error", line)
     ]
-    return " ".join(said) or " ".join(lines)
+    return mask_emails(" ".join(said) or " ".join(lines))
 
 
 def _progress_callback(progress: Progress) -> Callable[[Any], None]:
@@ -232,12 +239,9 @@ def _progress_callback(progress: Progress) -> Callable[[Any], None]:
     return on_event
 
 
-def _node_results(execution: object) -> tuple[NodeResult, ...]:
-    return tuple(_node_result(result) for result in cast("RunExecutionResult", execution).results)
-
-
-def _node_result(result: Any) -> NodeResult:  # noqa: ANN401 - several classes of dbt
-    kind = str(result.node.resource_type)
+def _node_result(result: Any, manifest: "Manifest") -> NodeResult:  # noqa: ANN401 - several classes
+    node = result.node
+    kind = str(node.resource_type)
     # To dbt a stale source is an error; here an error is what could not be found out.
     statuses = {"success": "pass", "no-op": "pass", "runtime error": "error"}
     if kind == "source":
@@ -245,19 +249,43 @@ def _node_result(result: Any) -> NodeResult:  # noqa: ANN401 - several classes o
     status = str(result.status)
     max_loaded_at = getattr(result, "max_loaded_at", None)
     return NodeResult(
-        name=result.node.name,
+        name=node.name,
         kind=kind,
         status=statuses.get(status, status),
         seconds=result.execution_time or 0.0,
         failures=getattr(result, "failures", None),
         message=one_line(str(result.message or getattr(result, "error", None) or "")),
-        description=_description(result.node),
+        description=describe(node),
         # dbt says year 1 where a table is empty.
         max_loaded_at=max_loaded_at if max_loaded_at and max_loaded_at.year > 1 else None,
+        **(_about_test(node, manifest) if kind == "test" else {}),
     )
 
 
-def _description(node: Any) -> str:  # noqa: ANN401 - several classes of dbt
+def _about_test(node: Any, manifest: "Manifest") -> dict[str, Any]:  # noqa: ANN401 - two classes
+    return {
+        "model": _tested_model(node, manifest),
+        "severity": str(node.config.severity).lower(),
+        "query": node.compiled_code or "",
+        "table": node.alias,
+    }
+
+
+def _tested_model(node: Any, manifest: "Manifest") -> str:  # noqa: ANN401 - two classes of dbt
+    """Return what a test is about: of all that it reads, what is made of the rest."""
+    attached_to: str | None = getattr(node, "attached_node", None)
+    read: list[str] = [attached_to] if attached_to else list(dict.fromkeys(node.depends_on_nodes))
+    above = {parent for each in read for parent in _ancestors(each, manifest)}
+    return ", ".join(each.split(".", 2)[2] for each in read if each not in above)
+
+
+def _ancestors(unique_id: str, manifest: "Manifest") -> set[str]:
+    node = manifest.nodes.get(unique_id)
+    parents = set(node.depends_on_nodes) if node else set()
+    return parents.union(*(_ancestors(parent, manifest) for parent in parents))
+
+
+def describe(node: Any) -> str:  # noqa: ANN401 - several classes of dbt
     """Return a node's description; a singular test's is the comment it begins with."""
     text = getattr(node, "description", "")
     if not text and str(node.resource_type) == "test":

@@ -10,7 +10,7 @@ from psycopg2.extensions import connection as Connection  # noqa: N812 - a class
 
 from runner.errors import FunnelError
 from runner.packages import is_installed
-from runner.project import ANALYTICS, BUILT_SCHEMAS, REPORTING, Project
+from runner.project import ANALYTICS, AUDIT, BUILT_SCHEMAS, REPORTING, Project
 from runner.raw_contract import RAW_TABLES, check_raw_contract
 from runner.warehouse import DAILY_TABLES, open_warehouse, table_exists
 
@@ -70,7 +70,7 @@ def _examine_warehouse(project: Project, connection: Connection) -> Iterator[Fin
         yield _examine_excess(connection, raw_schema)
     missing = list(_examine_built_schemas(project, connection))
     yield from missing
-    if missing:
+    if any(finding.status == "fail" for finding in missing):
         return
     if project.target == "prod" and (reader := os.environ.get(REPORT_READER_VARIABLE)):
         yield _examine_report_reader(connection, project.schema(REPORTING), reader)
@@ -212,13 +212,15 @@ def _examine_report_reader(connection: Connection, schema: str, reader: str) -> 
 def _examine_built_schemas(project: Project, connection: Connection) -> Iterator[Finding]:
     for custom_schema in BUILT_SCHEMAS:
         schema = project.schema(custom_schema)
+        # Rows that fail a test are a help, not a result: without them a run warns.
+        status: Literal["warn", "fail"] = "warn" if custom_schema == AUDIT else "fail"
         with connection.cursor() as cursor:
             cursor.execute(_MAY_BUILD, {"schema": f'"{schema}"'})
             may_create, others = cursor.fetchone() or (False, None)
         if not may_create:
             yield Finding(
                 f"permission on schema {schema}",
-                "fail",
+                status,
                 "your role cannot create tables in it",
                 f"create schema if not exists {schema}; grant all on schema {schema} to your role; "
                 "or docs/roles.sql",
@@ -226,7 +228,7 @@ def _examine_built_schemas(project: Project, connection: Connection) -> Iterator
         elif others:
             yield Finding(
                 f"permission on schema {schema}",
-                "fail",
+                status,
                 f"your role cannot replace what belongs to another: {', '.join(others)}",
                 "Run docs/roles.sql as a superuser: it hands them over to funnel_writer.",
             )

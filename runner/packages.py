@@ -3,6 +3,7 @@
 import shutil
 import sys
 import tempfile
+from contextlib import suppress
 from pathlib import Path
 
 from runner.errors import FunnelError
@@ -14,10 +15,12 @@ PACKAGE = "dbt_expectations"
 def install_packages(project: Project) -> None:
     """Install what packages.yml names, unless it is there already.
 
+    A bundled edition that was installed by an earlier version of this project is replaced.
+
     Raises:
         FunnelError: The folder dbt_packages cannot be written.
     """
-    if is_installed(project):
+    if is_installed(project) and not _is_outdated(project):
         return
     installed = project.root / "dbt_packages"
     print(f"Installing the dbt package {PACKAGE} …", file=sys.stderr)
@@ -42,6 +45,19 @@ def is_installed(project: Project) -> bool:
     return (project.root / "dbt_packages" / PACKAGE / "dbt_project.yml").is_file()
 
 
+def _is_outdated(project: Project) -> bool:
+    installed = project.root / "dbt_packages" / PACKAGE
+    if (installed / "README.md").is_file():  # the package of the hub, which has one
+        return False
+    return _read_files(installed) != _read_files(project.root / "packages" / PACKAGE)
+
+
+def _read_files(folder: Path) -> dict[Path, bytes]:
+    return {
+        path.relative_to(folder): path.read_bytes() for path in folder.rglob("*") if path.is_file()
+    }
+
+
 def _install_from_hub(project: Project) -> bool:
     from dbt.cli.main import dbtRunner
 
@@ -55,6 +71,8 @@ def _install_bundled(bundled: Path, installed: Path) -> None:
     installed.mkdir(exist_ok=True)
     with tempfile.TemporaryDirectory(dir=installed, prefix=".") as scratch:
         copy = shutil.copytree(bundled, Path(scratch) / PACKAGE)
+        with suppress(FileNotFoundError):
+            (installed / PACKAGE).rename(Path(scratch) / "outdated")
         try:
             copy.rename(installed / PACKAGE)
         except OSError:

@@ -11,6 +11,7 @@ import psycopg2
 from psycopg2.extensions import connection as Connection  # noqa: N812 - a class in lower case
 
 from runner import __version__
+from runner.audit import keep_failing_rows
 from runner.console import Console
 from runner.dbt_runner import Dbt
 from runner.errors import ExitCode
@@ -18,7 +19,7 @@ from runner.funnel_table import FunnelMonth, read_funnel
 from runner.ledger import close_open_runs, record_watermark
 from runner.lock import hold_lock
 from runner.plan import Findings, Plan, find_what_to_heal, make_plan
-from runner.project import ANALYTICS, META, REPORTING, Project
+from runner.project import ANALYTICS, AUDIT, META, REPORTING, Project
 from runner.raw_contract import check_raw_contract
 from runner.results import NodeResult, count_statuses, exit_code, problems
 from runner.warehouse import DAILY_TABLES, INSIGHT_TABLES, open_warehouse, table_exists
@@ -153,8 +154,12 @@ class Pipeline:
     def _build(self, plan: Plan, options: RunOptions) -> tuple[NodeResult, ...]:
         dbt_vars = {
             **plan.window.dbt_vars(),
+            # All of them, so that the tests of a first build read its whole history.
+            "reprocess_months": list(plan.months),
             "recorded_as": self.recorded_as,
         }
+        if self.command == "rebuild":  # what was counted before is to change
+            dbt_vars["min_kept_ratio"] = 0
         if options.lock_timeout is not None:
             dbt_vars["lock_timeout"] = options.lock_timeout
         dbt = self.dbt.with_vars(dbt_vars)
@@ -166,7 +171,8 @@ class Pipeline:
             return freshness
         with self.console.progress("Building") as progress:
             built = dbt.build(options.select, with_tests=options.with_tests, progress=progress)
-        return freshness + built
+        audit = self.project.schema(AUDIT)
+        return freshness + keep_failing_rows(self.connection, audit, built, self.console)
 
     def _read_latest(self, month: str) -> FunnelMonth | None:
         schema = self.project.schema(REPORTING)

@@ -12,8 +12,8 @@ from runner.errors import FunnelError
 PRODUCTION_TARGETS = ("local", "prod")
 TARGETS = ("local", "dev", "prod")
 STAGING, ANALYTICS, REPORTING = "pipedrive_staging", "pipedrive_analytics", "pipedrive_reporting"
-META = "pipedrive_meta"
-BUILT_SCHEMAS = (STAGING, ANALYTICS, REPORTING, META)
+META, AUDIT = "pipedrive_meta", "pipedrive_audit"
+BUILT_SCHEMAS = (STAGING, ANALYTICS, REPORTING, META, AUDIT)
 
 
 @dataclass(frozen=True)

@@ -1,14 +1,22 @@
 """What became of the nodes of a dbt project, and how people and programs are told."""
 
+import json
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
+from textwrap import wrap
 from typing import Any
 
 from runner.errors import ExitCode
 
 KINDS = {"models": ("model", "seed"), "tests": ("test",), "sources": ("source",)}
 """dbt's resource types, by what people call them."""
+
+_LINE = 96
+"""Characters of an explanation's line."""
+
+_VALUE = 32
+"""Characters of a row's value."""
 
 
 @dataclass(frozen=True)
@@ -17,13 +25,19 @@ class NodeResult:
 
     Args:
         name: Name of the model, seed, test or source table.
-        kind: dbt's resource type: model, seed, test, unit_test or source.
+        kind: dbt's resource type: model, seed, test or source; operation is a failed hook.
         status: pass, warn, fail, error or skipped.
         seconds: Time the node took.
         failures: Number of failing rows of a test.
         message: dbt's message, on one line.
         description: What the test's author says a failure means.
         max_loaded_at: Age of a source: when its newest row was loaded.
+        model: What a test is about: a model, several, or a source table.
+        severity: What a test that fails is: error or warn.
+        query: The query of a test, which returns the failing rows.
+        table: Name of the table for a test's failing rows.
+        stored_in: That table with its schema, if the failing rows are there.
+        sample: Some of the failing rows, without personal data.
     """
 
     name: str
@@ -34,10 +48,16 @@ class NodeResult:
     message: str = ""
     description: str = ""
     max_loaded_at: datetime | None = None
+    model: str = ""
+    severity: str = ""
+    query: str = field(default="", repr=False)
+    table: str = ""
+    stored_in: str = ""
+    sample: tuple[dict[str, Any], ...] = ()
 
     def document(self) -> dict[str, Any]:
         """Return the result as `--json` prints it."""
-        return {
+        document: dict[str, Any] = {
             "name": self.name,
             "kind": self.kind,
             "status": self.status,
@@ -46,11 +66,25 @@ class NodeResult:
             "description": self.description,
             "max_loaded_at": self.max_loaded_at,
         }
+        if self.kind in ("test", "operation"):
+            document |= {
+                "model": self.model,
+                "severity": self.severity,
+                "seconds": round(self.seconds, 3),
+                "sample": list(self.sample),
+                "stored_in": self.stored_in or None,
+            }
+        return document
 
     @property
     def is_bad(self) -> bool:
         """Whether the command that ran this node has failed because of it."""
         return self.status in ("fail", "error")
+
+    @property
+    def was_run(self) -> bool:
+        """Whether anything is known about it: a test after a failure is not run."""
+        return self.status != "skipped"
 
 
 def exit_code(results: Sequence[NodeResult]) -> ExitCode:
@@ -86,10 +120,19 @@ def describe_problems(
 ) -> str:
     """Return a line for each problem."""
     return "\n".join(
-        _describe_problem(result)
+        ". ".join(filter(None, (_head(result), _meaning(result))))
         for result in problems(results)
         if (with_failures if result.is_bad else with_warnings)
     )
+
+
+def explain_problems(results: Sequence[NodeResult]) -> str:
+    """Return a paragraph for each problem: what, what it means, some rows, and where all are."""
+    paragraphs = []
+    for result in problems(results):
+        details = [*wrap(_meaning(result), _LINE), *_draw_rows(result)]
+        paragraphs.append("\n".join([_head(result), *(f"    {line}" for line in details)]))
+    return "\n\n".join(paragraphs)
 
 
 def count_results(results: Sequence[NodeResult], seconds: float) -> str:
@@ -111,12 +154,37 @@ def describe_age(source: NodeResult) -> str:
     return f"last loaded {source.max_loaded_at:%Y-%m-%d %H:%M} UTC"
 
 
-def _describe_problem(result: NodeResult) -> str:
+def count_rows(test: NodeResult) -> str:
+    """Return how many rows failed a test."""
+    return f"{test.failures} row{'' if test.failures == 1 else 's'}"
+
+
+def _head(result: NodeResult) -> str:
     if result.kind == "source" and not result.message:
         what = f"source {result.name} is stale: {describe_age(result)}"
-    elif result.kind == "test" and result.failures:
-        what = f"{result.name}: {result.failures} row{'s' if result.failures > 1 else ''}"
+    elif result.kind == "test":
+        told = count_rows(result) if result.failures else result.message
+        what = f"{result.name}: {told} ({result.model})"
     else:
         what = f"{result.kind} {result.name}: {result.message}"
-    meaning = f". {result.description}" if result.description and result.kind == "test" else ""
-    return f"{result.status.upper()} {what}{meaning}"
+    return f"{result.status.upper()} {what}"
+
+
+def _meaning(result: NodeResult) -> str:
+    return result.description if result.kind == "test" else ""
+
+
+def _draw_rows(test: NodeResult) -> list[str]:
+    """Return the sample as lines of a table, cut to the width of a page, and where all rows are."""
+    columns = []
+    for name in test.sample[0] if test.sample else ():
+        cells = [name, *(_cut(row[name]) for row in test.sample)]
+        columns.append([cell.ljust(max(map(len, cells))) for cell in cells])
+    lines = ["  ".join(cells).rstrip() for cells in zip(*columns, strict=True)]
+    lines = [f"{line[: _LINE - 2]} …" if len(line) > _LINE else line for line in lines]
+    return [*lines, f"Rows: {test.stored_in}"] if test.stored_in else lines
+
+
+def _cut(value: object) -> str:
+    text = " ".join(value.split()) if isinstance(value, str) else json.dumps(value)
+    return f"{text[: _VALUE - 1]}…" if len(text) > _VALUE else text

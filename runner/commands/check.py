@@ -1,11 +1,13 @@
 """`funnel test` and `funnel freshness`."""
 
 import time
+from pathlib import Path
 
 import click
 
 from runner.errors import ExitCode
 from runner.options import Invocation, command_options, source_dt_option
+from runner.project import AUDIT
 
 
 @click.command()
@@ -13,27 +15,53 @@ from runner.options import Invocation, command_options, source_dt_option
 @click.option(
     "-s", "--select", multiple=True, help="Only tests of these models, in dbt's selection syntax."
 )
+@click.option("--full", is_flag=True, help="Look at all raw rows, not only at those of the window.")
+@click.option(
+    "--junit",
+    type=click.Path(path_type=Path, dir_okay=False),
+    metavar="FILE",
+    help="Also write the results as JUnit XML, for a CI system.",
+)
 @command_options
 def test(
-    invocation: Invocation, source_dt: str, allow_future: bool, select: tuple[str, ...]
+    invocation: Invocation,
+    source_dt: str,
+    allow_future: bool,
+    select: tuple[str, ...],
+    full: bool,
+    junit: Path | None,
 ) -> ExitCode:
-    """Test what is built, and print what failed with what it means.
+    """Test what is built, and print what failed: what it means, what to do, and some of the rows.
 
+    All failing rows are in the schema pipedrive_audit, without names and e-mail addresses.
+
+    \b
     Example: funnel test --select monthly_stats
+             funnel test --full --junit results.xml
     """
+    from runner.audit import keep_failing_rows
     from runner.dbt_runner import Dbt
     from runner.funnel_table import require_built
-    from runner.results import count_results, describe_problems, exit_code
+    from runner.junit import prepare_junit, write_junit
+    from runner.results import count_results, exit_code, explain_problems
     from runner.warehouse import open_warehouse
 
     console, project = invocation.console, invocation.project
     day = invocation.date_option("--source-dt", source_dt, allow_future=allow_future)
+    if junit:
+        prepare_junit(junit)
     begin = time.monotonic()
-    with open_warehouse(project) as connection, console.progress("Testing") as progress:
+    dbt_vars = {"source_dt": str(day), **({"full_check": True} if full else {})}
+    with open_warehouse(project) as connection:
         require_built(connection, project)
-        results = Dbt(project, {"source_dt": str(day)}).test(select, progress)
-    lines = [describe_problems(results), count_results(results, time.monotonic() - begin)]
-    text = "\n".join(filter(None, lines))
+        with console.progress("Testing") as progress:
+            results = Dbt(project, dbt_vars).test(select, progress)
+        results = keep_failing_rows(connection, project.schema(AUDIT), results, console)
+    seconds = time.monotonic() - begin
+    if junit:
+        write_junit(junit, results, seconds)
+    paragraphs = [explain_problems(results), count_results(results, seconds)]
+    text = "\n\n".join(filter(None, paragraphs))
     console.show(text, {"tests": [result.document() for result in results]})
     return exit_code(results)
 

@@ -235,6 +235,8 @@ def print_report(console: Console, report: "RunReport") -> None:
 
     console.say(describe_problems(report.results, with_warnings=False), even_if_quiet=True)
     console.say(describe_problems(report.results, with_failures=False))
+    if any(result.stored_in for result in report.results):
+        console.say("The rows are in the schema pipedrive_audit; `funnel test` shows some of them.")
     console.say(count_results(report.results, report.seconds))
     wants_table = report.latest and not console.quiet
     text = f"\n{draw_month(report.latest)}" if report.latest and wants_table else ""

@@ -184,7 +184,12 @@ def shared_home() -> Iterator[Funnel]:
 @pytest.fixture
 def empty(shared_home: Funnel) -> Funnel:
     """A home whose server holds nothing."""
-    schemas = "select nspname from pg_namespace where nspname ~ '^(test_)?pipedrive_'"
-    for (schema,) in shared_home.query(schemas):
-        shared_home.query(f"drop schema {schema} cascade")
+    clear(shared_home)
     return shared_home
+
+
+def clear(funnel: Funnel) -> None:
+    """Drop all that funnel has made in a home."""
+    schemas = "select nspname from pg_namespace where nspname ~ '^(test_)?pipedrive_'"
+    for (schema,) in funnel.query(schemas):
+        funnel.query(f"drop schema {schema} cascade")

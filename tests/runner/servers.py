@@ -9,6 +9,7 @@ import time
 from pathlib import Path
 from types import TracebackType
 
+from runner.doctor import OLDEST_SERVER
 from runner.postgres_installation import (
     clean_environment,
     find_binaries,
@@ -31,9 +32,10 @@ class TcpPostgres:
     user = "postgres"
     database = "postgres"
 
-    def __init__(self, password: str | None = None) -> None:
-        """Choose a password; nothing is started yet."""
-        self.password = password or secrets.token_urlsafe()
+    def __init__(self, binaries: Path | None = None) -> None:
+        """Choose a password, and the embedded server's programs or others; nothing is started."""
+        self.password = secrets.token_urlsafe()
+        self._binaries = binaries or find_binaries()
         self.port = 0
         self._folder = Path()
         self._process: subprocess.Popen[bytes] | None = None
@@ -115,7 +117,7 @@ class TcpPostgres:
     def _popen(self, program: str, *arguments: str) -> "subprocess.Popen[bytes]":
         with (self._folder / "log").open("ab") as log:
             return subprocess.Popen(
-                [find_binaries() / program, *arguments],
+                [self._binaries / program, *arguments],
                 stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=subprocess.STDOUT,
@@ -125,6 +127,16 @@ class TcpPostgres:
                 group=self._account.group_id if self._account else None,
                 extra_groups=[] if self._account else None,
             )
+
+
+def find_all_binaries() -> dict[str, Path]:
+    """Return the programs of each Postgres on this machine by version; 18 is the embedded one."""
+    installed = Path("/usr/lib/postgresql").glob("*/bin/postgres")
+    others = {file.parents[1].name: file.parent for file in installed}
+    return {
+        **{version: folder for version, folder in others.items() if int(version) >= OLDEST_SERVER},
+        "18": find_binaries(),
+    }
 
 
 def find_free_port() -> int:

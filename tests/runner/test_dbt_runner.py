@@ -32,3 +32,8 @@ def test_a_message_is_its_sentence() -> None:
     )
     assert one_line(message) == "var source_dt is not a date"
     assert one_line("Database Error") == "Database Error"
+
+
+def test_a_message_names_nobody() -> None:
+    message = 'Database Error in test t\n  invalid input syntax for type date: "ann@example.com"'
+    assert one_line(message) == 'invalid input syntax for type date: "***"'

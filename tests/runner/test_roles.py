@@ -179,6 +179,7 @@ def test_the_report_reader_reads_nothing_else(warehouse: Warehouse) -> None:
     """
     names = [str(name) for (name,) in warehouse.ask("postgres", others)]
     assert {"pipedrive_raw.stages", "pipedrive_staging.deal_staging"} < set(names)
+    assert any(name.startswith("pipedrive_audit.") for name in names)
     for name in names:
         assert refuses(warehouse, "dashboard", f"select from {name}"), name
     assert refuses(warehouse, "dashboard", "delete from pipedrive_reporting.monthly_stats")
@@ -217,6 +218,8 @@ def test_doctor_names_what_a_role_lacks(warehouse: Warehouse) -> None:
         in (found["permission on pipedrive_raw.stages"]["detail"])
     )
     assert found["permission on schema pipedrive_meta"]["status"] == "fail"
+    # Without it a run works, and warns where rows fail a test.
+    assert found["permission on schema pipedrive_audit"]["status"] == "warn"
     # Looking into a schema is not creating in it.
     warehouse.ask("postgres", "grant usage on schema pipedrive_meta to partner")
     meta = warehouse.findings("partner")["permission on schema pipedrive_meta"]
@@ -225,6 +228,20 @@ def test_doctor_names_what_a_role_lacks(warehouse: Warehouse) -> None:
     meta = warehouse.findings("partner")["permission on schema pipedrive_meta"]
     assert "belongs to another: " in meta["detail"]
     assert "runs" in meta["detail"]
+
+
+def test_pull_requests_build_beside_production(warehouse: Warehouse) -> None:
+    # As docs/ci.md has it.
+    warehouse.ask("postgres", "create role ci login in role funnel_raw_reader")
+    warehouse.ask("postgres", f"grant create on database {DATABASE} to ci")
+    warehouse.set_password("ci")
+    ci = warehouse.funnel("ci", FUNNEL_TARGET="dev", FUNNEL_DEV_SCHEMA="pr_7")
+    ci.done("run", "--source-dt", "2024-06-30", "--months", "2", "--no-tests", "--no-freshness")
+    outcome = ci.done("test", "--source-dt", "2024-06-30")
+    assert "Rows: pr_7_pipedrive_audit." in outcome.stdout
+    assert outcome.stderr == ""
+    assert refuses(warehouse, "ci", "select from pipedrive_reporting.monthly_stats")
+    assert refuses(warehouse, "ci", "select email from pipedrive_raw.users")
 
 
 def test_a_new_login_takes_over(warehouse: Warehouse) -> None:

@@ -3,14 +3,12 @@
 
 {%- set expected = column_list | map(transform) | list %}
 {%- set found = [] %}
-{%- if execute %}
-    {%- for column in adapter.get_columns_in_relation(model) %}
-        {%- do found.append(column.name | trim | map(transform) | join) %}
-    {%- endfor %}
-{%- endif %}
+{%- for column in dbt_expectations._columns_of(model) %}
+    {%- do found.append(column.name | trim | map(transform) | join) %}
+{%- endfor %}
 select
     {{ found | length }} as found_count,
     {{ expected | length }} as expected_count
-where {{ 'false' if found == expected else 'true' }}
+where {{ 'false' if not execute or found == expected else 'true' }}
 
 {% endtest %}

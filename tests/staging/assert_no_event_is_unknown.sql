@@ -9,7 +9,7 @@ select
 from {{ ref('activity_staging') }}
 where
     kpi_name = 'Unknown'
-    and {{ in_window('due_to') }}
+    and {{ in_test_scope('due_to') }}
 group by activity_type
 union all
 select
@@ -19,5 +19,5 @@ select
 from {{ ref('deal_staging') }}
 where
     kpi_name = 'Unknown'
-    and {{ in_window('change_time') }}
+    and {{ in_test_scope('change_time') }}
 group by field, new_value

@@ -1,0 +1,59 @@
+-- A row here means a user or field that the events of the window name and that the table of its
+-- kind does not hold. Load users or fields again: they are older than the events.
+{{ config(severity='warn') }}
+
+with
+
+referred as (
+
+    select
+        'users' as missing_in,
+        cast(assigned_to_user as text) as missing
+    from {{ source('pipedrive_raw', 'activity') }}
+    where {{ in_test_scope('due_to') }}
+    union all
+    select
+        'users' as missing_in,
+        trim(new_value) as missing
+    from {{ source('pipedrive_raw', 'deal_changes') }}
+    where
+        lower(trim(changed_field_key)) = 'user_id'
+        and {{ in_test_scope('change_time') }}
+    union all
+    select
+        'fields' as missing_in,
+        lower(trim(changed_field_key)) as missing
+    from {{ source('pipedrive_raw', 'deal_changes') }}
+    where {{ in_test_scope('change_time') }}
+
+),
+
+known as (
+
+    select
+        'users' as missing_in,
+        cast(id as text) as missing
+    from {{ source('pipedrive_raw', 'users') }}
+    union all
+    select
+        'fields' as missing_in,
+        lower(trim(field_key)) as missing
+    from {{ source('pipedrive_raw', 'fields') }}
+
+)
+
+select
+    missing_in,
+    missing,
+    count(*) as event_count
+from referred
+where
+    missing <> ''
+    and (missing_in, missing) not in (
+        select
+            known.missing_in,
+            known.missing
+        from known
+        where known.missing is not null
+    )
+group by missing_in, missing
