@@ -6,11 +6,12 @@
     {%- do integer_var('backfill_period', 0, 36600) -%}
     {%- do integer_var('months', 1, 1200) -%}
     {%- do integer_var('lock_timeout', 0, 86400) -%}
+    {%- do integer_var('work_mem', 0, 100000) -%}
     {%- do last_day_to_process() -%}
     {%- do reprocess_months() -%}
     {%- do full_check() -%}
     {%- do step_pairs() -%}
-    {%- for name in ('min_volume_ratio', 'min_kept_ratio', 'min_known_ratio') -%}
+    {%- for name in ('min_volume_ratio', 'min_kept_ratio', 'min_known_ratio', 'max_back_ratio') -%}
         {%- do number_var(name, 0, 1) -%}
     {%- endfor -%}
     {%- for name in ('min_step_deals', 'min_volume', 'anomaly_min_months', 'quiet_days') -%}

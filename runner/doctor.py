@@ -109,16 +109,20 @@ def _examine_raw_tables(
             )
             continue
         for column in table.indexed_columns(loaded_at_field):
-            with connection.cursor() as cursor:
-                relation = f'"{raw_schema}"."{table.name}"'
-                cursor.execute(_LEADING_INDEX, {"table": relation, "column": column})
-                if cursor.fetchone() is None:
-                    yield Finding(
-                        f"index on {name} ({column})",
-                        "warn",
-                        "missing, so a run reads the whole table",
-                        f"create index on {name} ({column});",
-                    )
+            if not has_leading_index(connection, raw_schema, table.name, column):
+                yield Finding(
+                    f"index on {name} ({column})",
+                    "warn",
+                    "missing, so a run reads the whole table",
+                    f"create index on {name} ({column});",
+                )
+
+
+def has_leading_index(connection: Connection, schema: str, table: str, column: str) -> bool:
+    """Return whether an index of a table begins with a column; of a view, always."""
+    with connection.cursor() as cursor:
+        cursor.execute(_LEADING_INDEX, {"table": f'"{schema}"."{table}"', "column": column})
+        return cursor.fetchone() is not None
 
 
 _LEADING_INDEX = """

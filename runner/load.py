@@ -27,8 +27,8 @@ _QUOTE = b'"'
 _SETTINGS = """
     set local timezone = 'UTC';
     set local datestyle = 'ISO, YMD';
-    set local work_mem = '64MB';
-    set local maintenance_work_mem = '64MB'
+    set local work_mem = '256MB';
+    set local maintenance_work_mem = '256MB'
 """
 
 # Postgres takes these for times, most of them for another one each day. No export means them; it is
@@ -47,6 +47,24 @@ _INDEXED_COLUMNS = """
     inner join pg_catalog.pg_attribute as attribute
         on attribute.attrelid = class.oid and attribute.attnum = index.indkey[0]
     where namespace.nspname = %s and index.indpred is null and index.indisvalid
+"""
+
+# Those of constraints stay; so do those with a tablespace, which their definition does not tell.
+_PLAIN_INDEXES = """
+    select index.indexrelid::regclass::text, pg_get_indexdef(index.indexrelid)
+    from pg_catalog.pg_index as index
+    inner join pg_catalog.pg_class as class on class.oid = index.indrelid
+    inner join pg_catalog.pg_class as index_class on index_class.oid = index.indexrelid
+    inner join pg_catalog.pg_namespace as namespace on namespace.oid = class.relnamespace
+    where
+        namespace.nspname = %s
+        and class.relname = any(%s)
+        and pg_has_role(class.relowner, 'usage')
+        and class.relkind = 'r'
+        and index_class.reltablespace = 0
+        and not index.indisreplident
+        and not index.indisclustered
+        and not exists (select from pg_catalog.pg_constraint where conindid = index.indexrelid)
 """
 
 _COPY_CONTEXT = re.compile(
@@ -179,12 +197,14 @@ def load(  # noqa: PLR0913 - two of them are options
         # Everything that takes long comes before the first lock on a table that others read.
         for file in files:
             _copy(cursor, file, progress)
+        dropped_indexes: list[str] = []
         if not append:
             cursor.execute(
                 sql.SQL("truncate {}").format(
                     sql.SQL(", ").join(sql.Identifier(raw_schema, t.name) for t in RAW_TABLES)
                 )
             )
+            dropped_indexes = _drop_indexes(cursor, raw_schema)
         # Not now(), which is when the transaction began: a run could have passed it meanwhile.
         cursor.execute("select clock_timestamp()")
         (loaded_at,) = cursor.fetchone() or (None,)
@@ -192,6 +212,8 @@ def load(  # noqa: PLR0913 - two of them are options
             file.table.name: _insert(cursor, file, raw_schema, {loaded_at_field: loaded_at})
             for file in files
         }
+        for definition in dropped_indexes:
+            cursor.execute(definition)
         _create_indexes(cursor, raw_schema, loaded_at_field)
         for table in RAW_TABLES:
             cursor.execute(sql.SQL("analyze {}").format(sql.Identifier(raw_schema, table.name)))
@@ -301,6 +323,19 @@ def _create_tables(cursor: Cursor, raw_schema: str, loaded_at_field: str) -> Non
         )
 
 
+def _drop_indexes(cursor: Cursor, raw_schema: str) -> list[str]:
+    """Drop the indexes of empty tables; return the statements that make them again.
+
+    To fill an index takes longer than to make it of the filled table. The indexes of tables that
+    another role owns stay.
+    """
+    cursor.execute(_PLAIN_INDEXES, (raw_schema, [table.name for table in RAW_TABLES]))
+    found: list[tuple[str, str]] = cursor.fetchall()
+    for name, _ in found:
+        cursor.execute(f"drop index {name}")  # the server has quoted it
+    return [definition for _, definition in found]
+
+
 def _create_indexes(cursor: Cursor, raw_schema: str, loaded_at_field: str) -> None:
     cursor.execute(_INDEXED_COLUMNS, (raw_schema,))
     existing = set(cursor.fetchall())
@@ -378,7 +413,7 @@ def _insert(
         sql.SQL(to_utc.get(column.type, "{}")).format(sql.Identifier(column.name))
         for column in file.table.columns
     ]
-    # In the order of time the indexes fill twice as fast, and a month lies together on disk.
+    # In the order of time a month lies together on disk.
     order = sql.SQL(" order by {}").format(sql.Identifier(file.table.event_time or names[0]))
     cursor.execute(
         sql.SQL("insert into {} ({}) select {} from {}{}").format(

@@ -242,7 +242,8 @@ def find_gaps(connection: Connection, schema: str, source_dt: date) -> tuple[str
 
 def _count_days(connection: Connection, schema: str, table: str) -> dict[date, int]:
     query = sql.SQL(
-        "select cast(date_trunc('month', date) as date), count(distinct date) from {} group by 1"
+        "select cast(date_trunc('month', cast(date as timestamp)) as date), count(*)"
+        " from (select date from {} group by date) as days group by 1"
     ).format(sql.Identifier(schema, table))
     try:
         with connection.cursor() as cursor:

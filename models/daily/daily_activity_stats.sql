@@ -9,44 +9,77 @@ activity_kpis as (
 
 ),
 
-counted_activities as (
+-- All that the counts need of a deal's month is on which days it had an event: the bits of a
+-- number, the first day's the lowest. Month by month, so that the deals of one fit into memory and
+-- its events are read through the index, however many months there are. The view stands in each: a
+-- CTE that is used twice would be computed for all time.
+deal_months as (
 
-    select * from {{ ref('activity_staging') }}
-    where
-        is_done
-        and deal_id is not null
-        and {{ in_window('due_to') }}
+    {%- for first_day, until in month_ranges() %}
+        {{ 'union all' if not loop.first }}
+        select
+            cast('{{ first_day }}' as date) as month,
+            kpi_name,
+            deal_id,
+            bit_or(1 << (date - cast('{{ first_day }}' as date))) as event_days
+        from {{ ref('activity_staging') }}
+        where
+            is_done
+            and deal_id is not null
+            and due_to >= {{ day_start(first_day) }}
+            and due_to < {{ day_start(until) }}
+        group by kpi_name, deal_id
+    {%- endfor %}
 
 ),
 
-deal_days as (
+-- Most deals of a month have one event of a KPI, so there are few patterns of days.
+day_patterns as (
+
+    select
+        month,
+        kpi_name,
+        event_days,
+        count(*) as pattern_deals_count
+    from deal_months
+    group by month, kpi_name, event_days
+
+),
+
+grid as (
+
+    {{ date_grid() }}
+
+),
+
+days as (
 
     select
         date,
-        kpi_name,
-        deal_id,
-        min(date) over (partition by kpi_name, deal_id, date_trunc('month', date))
-            as first_date_in_month
-    from counted_activities
-    group by date, kpi_name, deal_id
+        cast(date_trunc('month', date) as date) as month,
+        1 << cast(extract(day from date) - 1 as integer) as day_bit
+    from grid
 
 ),
 
 counts as (
 
     select
-        date,
-        kpi_name,
-        count(*) as deals_count,
-        count(*) filter (where date = first_date_in_month) as new_deals_count
-    from deal_days
-    group by date, kpi_name
-
-),
-
-days as (
-
-    {{ date_grid() }}
+        days.date,
+        day_patterns.kpi_name,
+        cast(sum(day_patterns.pattern_deals_count) as bigint) as deals_count,
+        cast(
+            sum(day_patterns.pattern_deals_count)
+            -- No bit below this one.
+            filter (where day_patterns.event_days & (days.day_bit - 1) = 0)
+            as bigint
+        ) as new_deals_count
+    from day_patterns
+    inner join days
+        on
+            day_patterns.month = days.month
+            and day_patterns.event_days & days.day_bit <> 0
+    group by days.date, day_patterns.kpi_name
 
 ),
 

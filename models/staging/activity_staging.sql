@@ -20,14 +20,28 @@ select
     activities.deal_id,
     activities.assigned_to_user as user_id,
     activities.activity_type,
-    coalesce(named.kpi_name, other.kpi_name) as kpi_name,
-    case when named.activity_type is null then other.funnel_step else named.funnel_step end
-        as funnel_step,
+    -- Looked up once: a join with the one row that stands for every other type costs as much as the
+    -- join with all the named ones.
+    coalesce(
+        named.kpi_name,
+        (
+            select other.kpi_name
+            from activity_kpis as other
+            where other.activity_type is null
+        )
+    ) as kpi_name,
+    case
+        when named.activity_type is null
+            then (
+                select other.funnel_step
+                from activity_kpis as other
+                where other.activity_type is null
+            )
+        else named.funnel_step
+    end as funnel_step,
     coalesce(activities.done, false) as is_done,
     activities.due_to,
     {{ local_date('activities.due_to') }} as date
 from activities
 left join activity_kpis as named
     on activities.activity_type = named.activity_type
-left join activity_kpis as other
-    on other.activity_type is null

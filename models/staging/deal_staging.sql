@@ -16,27 +16,37 @@ deal_kpis as (
 
 )
 
+-- Joined by field first: `other` then gives the field's name without computing it for each join,
+-- which used to be half of a run's time.
 select
     deal_changes.deal_id,
-    deal_changes.field,
+    coalesce(other.field, deal_changes.field) as field,
     deal_changes.new_value,
-    coalesce(named.kpi_name, other.kpi_name) as kpi_name,
-    case when named.field_value is null then other.funnel_step else named.funnel_step end
-        as funnel_step,
+    coalesce(
+        named.kpi_name,
+        -- A change that empties a field is no event: a deal without a reason is not lost.
+        case
+            when other.field = 'add_time' or deal_changes.field_value is not null
+                then other.kpi_name
+        end
+    ) as kpi_name,
     case
-        when deal_changes.field = 'user_id' and deal_changes.field_value ~ '^[0-9]{1,18}$'
+        when named.field_value is not null then named.funnel_step
+        when other.field = 'add_time' or deal_changes.field_value is not null
+            then other.funnel_step
+    end as funnel_step,
+    case
+        when other.field = 'user_id' and deal_changes.field_value ~ '^[0-9]{1,18}$'
             then cast(deal_changes.field_value as bigint)
     end as user_id,
     deal_changes.change_time,
     {{ local_date('deal_changes.change_time') }} as date
 from deal_changes
-left join deal_kpis as named
-    on
-        deal_changes.field = named.field
-        and deal_changes.field_value = named.field_value
 left join deal_kpis as other
     on
         deal_changes.field = other.field
         and other.field_value is null
-        -- A change that empties a field is no event: a deal without a reason is not lost.
-        and (deal_changes.field_value is not null or deal_changes.field = 'add_time')
+left join deal_kpis as named
+    on
+        other.field = named.field
+        and deal_changes.field_value = named.field_value

@@ -7,15 +7,20 @@ from runner.options import Invocation, command_options
 
 
 @click.command()
+@click.option(
+    "--performance", is_flag=True, help="Say instead how fast the database can answer a run."
+)
 @command_options
-def doctor(invocation: Invocation) -> ExitCode:
+def doctor(invocation: Invocation, performance: bool) -> ExitCode:
     """Look for what a run needs and does not find, and tell how to mend it.
 
     Example: funnel doctor --target prod
     """
     from runner.doctor import examine
+    from runner.performance import examine_performance
 
-    findings = list(examine(invocation.project))
+    look = examine_performance if performance else examine
+    findings = list(look(invocation.project))
     lines = []
     for finding in findings:
         lines.append(f"{finding.status:<6}{finding.name}: {finding.detail}")

@@ -177,6 +177,7 @@ def test_nothing_to_test_yet(empty: Funnel) -> None:
         '{raw_schema: "x\\".activity; create table public.pwned (a int); commit; --"}',
         '{timezone: "UTC\'; create table public.pwned (a int); --"}',
         "{freshness_warn_hours: many}",
+        '{work_mem: "1; create table public.pwned (a int); commit; --"}',
     ],
 )
 @pytest.mark.parametrize("command", ["source freshness", "build"])

@@ -222,6 +222,28 @@ def test_a_partial_index_is_not_the_one_a_run_needs(
     assert sorted(indexes) == [("activity_due_to_idx",), ("only_done",)]
 
 
+def test_loading_again_keeps_indexes_as_they_are(
+    warehouse_connection: Connection, directory: Path
+) -> None:
+    run_load(warehouse_connection, directory)
+    run_sql(
+        warehouse_connection,
+        f'create index "Of my own" on {RAW}.activity (lower(type), due_to desc) where done',
+        f"create unique index by_id on {RAW}.users (id) include (name) with (fillfactor = 70)",
+        f"alter table {RAW}.stages add primary key (stage_id)",
+    )
+    indexes = f"select indexdef from pg_indexes where schemaname = '{RAW}' order by 1"
+    before = select(warehouse_connection, indexes)
+    assert len(before) == 7
+    for append in (False, True):
+        (directory / "users.csv").write_text(f"id,name,email,modified\n{8 + append},,,\n")
+        (directory / "stages.csv").write_text(f"stage_id,stage_name\n{8 + append},A\n")
+        run_load(warehouse_connection, directory, append=append)
+        assert select(warehouse_connection, indexes) == before
+    valid = "select count(*) from pg_index where not indisvalid"
+    assert select(warehouse_connection, valid) == [(0,)]
+
+
 def test_analyzes_the_tables(warehouse_connection: Connection, directory: Path) -> None:
     run_load(warehouse_connection, directory)
     counts = select(
