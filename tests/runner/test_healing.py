@@ -205,3 +205,27 @@ def test_a_schema_of_any_name_has_a_ledger(built: Funnel) -> None:
     assert built.query('select outcome from "Anna-1_pipedrive_meta".runs') == [("success",)]
     for schema in ("staging", "analytics", "reporting", "meta"):
         built.query(f'drop schema "Anna-1_pipedrive_{schema}" cascade')
+
+
+def test_deals_are_set_back_brought_forward_and_known_to_an_old_ledger(built: Funnel) -> None:
+    ledger = "select source_dt::text, as_of::text, has_insight from pipedrive_meta.runs"
+    last = f"{ledger} order by started_at desc limit 1"
+    deals = "select count(*), max(last_moved_at) from pipedrive_analytics.deals"
+    june = built.query(deals)
+    assert built.query(last) == [("2024-06-30", "2024-06-30", True)]
+    # As a version without insight left it.
+    built.query("alter table pipedrive_meta.runs drop column as_of, drop column has_insight")
+    built.done("run", "--source-dt", "2024-03-31", "--no-tests")
+    assert built.query(last) == [("2024-03-31", "2024-03-31", True)]
+    assert built.query(f"{deals} where last_moved_at >= '2024-04-01'") == [(0, None)]
+    # A run for June looks back to what it was last told.
+    planned = json.loads(built.done("plan", "--source-dt", "2024-06-30", "--json").stdout)
+    assert planned["dbt_vars"]["deals_known_through"] == "2024-03-31"
+    built.done("run", "--source-dt", "2024-06-30", "--no-tests")
+    assert built.query(deals) == june
+    planned = json.loads(built.done("plan", "--source-dt", "2024-06-30", "--json").stdout)
+    assert "deals_known_through" not in planned["dbt_vars"]
+    # Processing history again sets nothing back.
+    built.done("backfill", "--from", "2024-01-01", "--to", "2024-03-31", "--no-tests")
+    assert built.query(last) == [("2024-03-31", "2024-06-30", True)]
+    assert built.query(deals) == june
