@@ -69,11 +69,17 @@ def _examine_table(
         )
     plans = []
     for column in table.indexed_columns(project.loaded_at_field):
-        is_event = column == table.event_time
-        begin = window.first_day() if is_event else window.last_day
-        plan = _explain(connection, project, table, column, begin, window.last_day)
+        if column == "deal_id":
+            reading = "a deal"
+            condition: sql.Composable = sql.SQL("{} = 0").format(sql.Identifier(column))
+        elif column == table.event_time:
+            reading = "the window"
+            condition = _between(column, window.first_day(), window.last_day)
+        else:
+            reading = "what was loaded in a day"
+            condition = _between(column, window.last_day, window.last_day)
+        plan = _explain(connection, project, table, condition)
         plans.append(plan)
-        reading = "the window" if is_event else "what was loaded in a day"
         detail = f"reads {reading} through {_describe(plan)}"
         if has_leading_index(connection, project.raw_schema, table.name, column):
             findings.append(Finding(f"index on {name} ({column})", "ok", detail))
@@ -89,21 +95,21 @@ def _examine_table(
     return findings, int(plans[0]["Plan Rows"])
 
 
-def _explain(  # noqa: PLR0913, PLR0917 - they name one query
-    connection: Connection,
-    project: Project,
-    table: RawTable,
-    column: str,
-    begin: date,
-    last_day: date,
+def _between(column: str, begin: date, last_day: date) -> sql.Composable:
+    """Return the condition that a time lies on one day through another."""
+    return sql.SQL("{column} >= {begin} and {column} < {end}").format(
+        column=sql.Identifier(column),
+        begin=sql.Literal(str(begin)),
+        end=sql.Literal(str(last_day + timedelta(days=1))),
+    )
+
+
+def _explain(
+    connection: Connection, project: Project, table: RawTable, condition: sql.Composable
 ) -> dict[str, Any]:
-    """Return the server's plan for the rows from one day through another."""
-    query = sql.SQL("explain (format json) select from {} where {} >= {} and {} < {}").format(
-        sql.Identifier(project.raw_schema, table.name),
-        sql.Identifier(column),
-        sql.Literal(str(begin)),
-        sql.Identifier(column),
-        sql.Literal(str(last_day + timedelta(days=1))),
+    """Return the server's plan for the rows of a table that meet a condition."""
+    query = sql.SQL("explain (format json) select from {} where {}").format(
+        sql.Identifier(project.raw_schema, table.name), condition
     )
     with connection.cursor() as cursor:
         cursor.execute(query)

@@ -82,9 +82,10 @@ forecasts as (
         open_deals.open_value,
         history.win_rate,
         history.median_days_to_win,
-        cast(round(coalesce(open_deals.open_deals_count, 0) * history.win_rate, 4) as numeric(18, 4))
-            as expected_wins,
-        cast(round(open_deals.open_value * history.win_rate, 2) as numeric(18, 2)) as expected_value,
+        cast(
+            coalesce(open_deals.open_deals_count, 0) * history.win_rate as numeric(18, 4)
+        ) as expected_wins,
+        cast(open_deals.open_value * history.win_rate as numeric(18, 2)) as expected_value,
         coalesce(open_deals.open_deals_count, 0) as open_deals_count
     from places
     left join open_deals

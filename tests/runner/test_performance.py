@@ -42,7 +42,7 @@ def test_has_nothing_to_advise_after_a_load(loaded: Funnel) -> None:
     assert detail.startswith("reads the window through activity_due_to_idx, about ")
 
 
-@pytest.mark.parametrize("column", ["due_to", "_loaded_at"])
+@pytest.mark.parametrize("column", ["due_to", "_loaded_at", "deal_id"])
 def test_names_the_index_that_is_missing_until_it_is_there(loaded: Funnel, column: str) -> None:
     loaded.query(f"drop index pipedrive_raw.activity_{column}_idx")
     statement = f"create index concurrently on pipedrive_raw.activity ({column});"
