@@ -8,7 +8,8 @@ STAGING += ("--select", "path:models/staging", "--no-tests", "--no-freshness")
 
 def views(funnel: Funnel) -> list[tuple[object, ...]]:
     return funnel.query(
-        "select viewname, definition from pg_views where schemaname = 'pipedrive_staging' order by 1"
+        "select viewname, definition from pg_views"
+        " where schemaname = 'pipedrive_staging' order by viewname"
     )
 
 
