@@ -2,8 +2,10 @@
 
 from conftest import Funnel
 
-STAGING = ("run", "--source-dt", "2024-12-31", "--select", "funnel_steps")
-STAGING += ("--select", "path:models/staging", "--no-tests", "--no-freshness")
+STAGING = (
+    *("run", "--source-dt", "2024-12-31", "--no-tests", "--no-freshness"),
+    *("--select", "funnel_steps", "--select", "path:models/staging"),
+)
 
 
 def views(funnel: Funnel) -> list[tuple[object, ...]]:
