@@ -12,33 +12,114 @@ visits as (
         attempt_outcome,
         cast(date_trunc('month', {{ local_date('entered_at') }}) as date) as entered_month,
         cast(date_trunc('month', {{ local_date('attempt_ended_at') }}) as date) as ended_month,
-        cast(
-            date_trunc('month', {{ local_date('least(exited_at, attempt_ended_at)') }}) as date
+        least(
+            cast(
+                date_trunc('month', {{ local_date('least(exited_at, attempt_ended_at)') }}) as date
+            ),
+            cast('{{ last_month }}' as date)
         ) as left_month
     from {{ ref('deal_stage_visits') }}
     where attempt_ended_at is null or entered_at <= attempt_ended_at
 
 ),
 
--- Where each open deal was at the end of each month that is over.
-open_deals as (
+-- Visits that lasted over the end of a month, and are so seen in the forecast of it.
+stays as (
 
     select
         visits.kpi_name,
-        visits.deal_id,
         visits.attempt_outcome,
-        cast(month_ends.month as date) as month
+        visits.entered_month,
+        visits.left_month,
+        deal_states.value as value_now,
+        deal_states.value_history
     from visits
+    inner join {{ ref('deal_states') }} as deal_states
+        on visits.deal_id = deal_states.deal_id
+    where visits.entered_month < visits.left_month
+
+),
+
+-- Added up before they are spread over their months: of those there are few, of visits many.
+spells as (
+
+    select
+        kpi_name,
+        attempt_outcome,
+        entered_month,
+        left_month,
+        count(*) as deals_count,
+        sum(value_now) filter (where attempt_outcome = 'won') as won_value
+    from stays
+    group by kpi_name, attempt_outcome, entered_month, left_month
+
+),
+
+-- A value counts from the month in which it was recorded until that of the next one.
+value_spells as (
+
+    select
+        stays.kpi_name,
+        greatest(
+            stays.entered_month,
+            cast(date_trunc('month', cast(entry.recorded ->> 'date' as date)) as date)
+        ) as begin_month,
+        least(
+            stays.left_month,
+            cast(
+                date_trunc(
+                    'month',
+                    cast(
+                        stays.value_history -> cast(entry.position as integer) ->> 'date' as date
+                    )
+                ) as date
+            )
+        ) as end_month,
+        sum(cast(entry.recorded ->> 'value' as numeric)) as value
+    from stays
+    cross join
+        lateral
+        jsonb_array_elements(stays.value_history) with ordinality as entry (recorded, position)
+    group by stays.kpi_name, begin_month, end_month
+
+),
+
+open_deals as (
+
+    select
+        spells.kpi_name,
+        cast(month_ends.month as date) as month,
+        sum(spells.deals_count) as deals_count,
+        sum(spells.deals_count) filter (where spells.attempt_outcome = 'won') as won_count,
+        sum(spells.deals_count) filter (where spells.attempt_outcome is null) as still_open_count,
+        sum(spells.won_value) as won_value
+    from spells
     cross join
         lateral
         generate_series(
-            cast(visits.entered_month as timestamp),
-            least(
-                cast(coalesce(visits.left_month, '{{ last_month }}') as timestamp),
-                cast('{{ last_month }}' as timestamp)
-            ) - interval '1 month',
+            cast(spells.entered_month as timestamp),
+            spells.left_month - interval '1 month',
             interval '1 month'
         ) as month_ends (month)
+    group by spells.kpi_name, month_ends.month
+
+),
+
+open_values as (
+
+    select
+        value_spells.kpi_name,
+        cast(month_ends.month as date) as month,
+        sum(value_spells.value) as value
+    from value_spells
+    cross join
+        lateral
+        generate_series(
+            cast(value_spells.begin_month as timestamp),
+            value_spells.end_month - interval '1 month',
+            interval '1 month'
+        ) as month_ends (month)
+    group by value_spells.kpi_name, month_ends.month
 
 ),
 
@@ -77,7 +158,7 @@ months as (
 
 places as (
 
-    select distinct kpi_name from visits
+    select distinct kpi_name from open_deals
 
 ),
 
@@ -99,71 +180,25 @@ win_rates as (
             and places.kpi_name = closings.kpi_name
     window so_far as (partition by places.kpi_name order by months.month)
 
-),
-
--- From one recorded value to the next.
-values_over_time as (
-
-    select
-        deal_states.deal_id,
-        cast(recording.recorded ->> 'value' as numeric) as value,
-        cast(recording.recorded ->> 'date' as date) as recorded_on,
-        lead(cast(recording.recorded ->> 'date' as date))
-            over (partition by deal_states.deal_id order by recording.change_number) as replaced_on
-    from {{ ref('deal_states') }} as deal_states
-    cross join
-        lateral jsonb_array_elements(deal_states.value_history)
-        with ordinality as recording (recorded, change_number)
-
-),
-
-valued_deals as (
-
-    select
-        open_deals.month,
-        open_deals.attempt_outcome,
-        win_rates.win_rate,
-        deal_states.value as value_now,
-        values_over_time.value as value_then
-    from open_deals
-    inner join win_rates
-        on
-            open_deals.month = win_rates.month
-            and open_deals.kpi_name = win_rates.kpi_name
-    inner join {{ ref('deal_states') }} as deal_states
-        on open_deals.deal_id = deal_states.deal_id
-    left join values_over_time
-        on
-            open_deals.deal_id = values_over_time.deal_id
-            and values_over_time.recorded_on < open_deals.month + interval '1 month'
-            and coalesce(
-                values_over_time.replaced_on >= open_deals.month + interval '1 month', true
-            )
-
-),
-
-forecasts as (
-
-    select
-        month,
-        cast(round(sum(win_rate), 4) as numeric(18, 4)) as expected_wins,
-        cast(round(sum(win_rate * value_then), 2) as numeric(18, 2)) as expected_value,
-        cast(round(sum(value_now) filter (where attempt_outcome = 'won'), 2) as numeric(18, 2))
-            as actual_value,
-        count(*) as open_deals_count,
-        count(*) filter (where attempt_outcome = 'won') as actual_wins,
-        count(*) filter (where attempt_outcome is null) as still_open_deals_count
-    from valued_deals
-    group by month
-
 )
 
 select
-    month,
-    open_deals_count,
-    expected_wins,
-    actual_wins,
-    still_open_deals_count,
-    expected_value,
-    actual_value
-from forecasts
+    open_deals.month,
+    cast(sum(open_deals.deals_count) as bigint) as open_deals_count,
+    cast(round(sum(win_rates.win_rate * open_deals.deals_count), 4) as numeric(18, 4))
+        as expected_wins,
+    cast(coalesce(sum(open_deals.won_count), 0) as bigint) as actual_wins,
+    cast(coalesce(sum(open_deals.still_open_count), 0) as bigint) as still_open_deals_count,
+    cast(round(sum(win_rates.win_rate * open_values.value), 2) as numeric(18, 2))
+        as expected_value,
+    cast(round(sum(open_deals.won_value), 2) as numeric(18, 2)) as actual_value
+from open_deals
+inner join win_rates
+    on
+        open_deals.month = win_rates.month
+        and open_deals.kpi_name = win_rates.kpi_name
+left join open_values
+    on
+        open_deals.month = open_values.month
+        and open_deals.kpi_name = open_values.kpi_name
+group by open_deals.month

@@ -1,6 +1,7 @@
 """The funnel of a month as a picture, for a chat: Matplotlib, which brings its own fonts."""
 
 import io
+import logging
 import warnings
 from typing import Any
 
@@ -14,6 +15,8 @@ _ROW = 0.5
 
 def draw_picture(data: ReportData, file_format: str) -> bytes:
     """Return the funnel as `png` or `svg`; the same data give the same bytes."""
+    # Of fonts that it looks for once, which is no news to who wants a picture.
+    logging.getLogger("matplotlib").setLevel(logging.ERROR)
     from matplotlib import rc_context
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure

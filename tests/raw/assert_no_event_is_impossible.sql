@@ -5,22 +5,11 @@
 
 with
 
-activities as (
-
-    select * from {{ source('pipedrive_raw', 'activity') }}
-
-),
-
-deal_changes as (
-
-    select * from {{ source('pipedrive_raw', 'deal_changes') }}
-
-),
-
+-- The tables stand in each part: Postgres would first copy all rows of a CTE that is read twice.
 last_load as (
 
     select cast(max({{ var('loaded_at_field') }}) as timestamp) as loaded_at
-    from deal_changes
+    from {{ source('pipedrive_raw', 'deal_changes') }}
 
 ),
 
@@ -29,27 +18,27 @@ findings as (
     select
         'activities before 2010' as finding,
         count(*) as event_count
-    from activities
+    from {{ source('pipedrive_raw', 'activity') }}
     where due_to < timestamp '2010-01-01'
     union all
     select
         'deal changes before 2010' as finding,
         count(*) as event_count
-    from deal_changes
+    from {{ source('pipedrive_raw', 'deal_changes') }}
     where change_time < timestamp '2010-01-01'
     union all
     -- A day of tolerance for time zones.
     select
         'deal changes after the last load' as finding,
         count(*) as event_count
-    from deal_changes
+    from {{ source('pipedrive_raw', 'deal_changes') }}
     where
         change_time > (select last_load.loaded_at + interval '1 day' from last_load)
     union all
     select
         'activities of no deal''s number' as finding,
         count(*) as event_count
-    from activities
+    from {{ source('pipedrive_raw', 'activity') }}
     where
         deal_id < 1
         and {{ in_test_scope('due_to') }}
@@ -57,7 +46,7 @@ findings as (
     select
         'deal changes of no deal''s number' as finding,
         count(*) as event_count
-    from deal_changes
+    from {{ source('pipedrive_raw', 'deal_changes') }}
     where
         deal_id < 1
         and {{ in_test_scope('change_time') }}

@@ -283,8 +283,9 @@ def test_the_button_changes_the_theme(browser: Browser, reports: dict[str, Repor
         assert colors(opened) == [light, light]
 
 
-def test_axe_finds_nothing(browser: Browser, report: Report) -> None:
-    with open_page(browser, report.path) as opened:
+@pytest.mark.parametrize("story", ["demo", "hostile", "empty"])
+def test_axe_finds_nothing(browser: Browser, reports: dict[str, Report], story: str) -> None:
+    with open_page(browser, reports[story].path) as opened:
         opened.open_details()
         for theme, options in (("light", {}), ("dark", {"runOnly": ["color-contrast"]})):
             opened.choose(theme)
