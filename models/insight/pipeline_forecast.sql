@@ -1,3 +1,5 @@
+{%- set this_month = as_of_date().replace(day=1) %}
+
 with
 
 stage_steps as (
@@ -16,48 +18,97 @@ attempts as (
 
     select
         kpi_name,
-        deal_id,
-        attempt_number,
-        attempt_outcome,
-        attempt_ended_at,
-        min(entered_at) as entered_at
+        cast(date_trunc('month', {{ local_date('min(entered_at)') }}) as date) as entered_month,
+        case
+            when attempt_outcome = 'won'
+                then cast(date_trunc('month', {{ local_date('attempt_ended_at') }}) as date)
+        end as won_month,
+        case
+            when attempt_outcome = 'won'
+                then round(extract(epoch from attempt_ended_at - min(entered_at)) / 86400, 4)
+        end as days_to_win
     from {{ ref('deal_stage_visits') }}
     where attempt_ended_at is null or entered_at <= attempt_ended_at
     group by kpi_name, deal_id, attempt_number, attempt_outcome, attempt_ended_at
 
 ),
 
-history as (
+-- Nine of ten wins came within the horizon: calendar months, as in the back-test.
+horizons as (
 
     select
         kpi_name,
         cast(
-            round(
-                1.0 * count(*) filter (where attempt_outcome = 'won')
-                / nullif(count(attempt_outcome), 0), 4
-            ) as numeric(18, 4)
-        ) as win_rate,
-        cast(
-            percentile_cont(0.5) within group (
-                order by round(extract(epoch from attempt_ended_at - entered_at) / 86400, 4)
-            ) filter (where attempt_outcome = 'won') as numeric(18, 4)
-        ) as median_days_to_win
+            percentile_cont(0.5) within group (order by days_to_win) as numeric(18, 4)
+        ) as median_days_to_win,
+        percentile_disc(0.9) within group (
+            order by age(cast(won_month as timestamp), entered_month)
+        ) as horizon
     from attempts
+    where won_month is not null
     group by kpi_name
+
+),
+
+history as (
+
+    select
+        horizons.kpi_name,
+        horizons.horizon,
+        horizons.median_days_to_win,
+        cast(
+            round(
+                1.0 * count(*) filter (
+                    where attempts.won_month <= attempts.entered_month + horizons.horizon
+                ) / nullif(count(attempts.kpi_name), 0), 4
+            ) as numeric(18, 4)
+        ) as win_rate
+    from horizons
+    left join attempts
+        on
+            horizons.kpi_name = attempts.kpi_name
+            and attempts.entered_month + horizons.horizon < cast('{{ this_month }}' as date)
+    group by horizons.kpi_name, horizons.horizon, horizons.median_days_to_win
+
+),
+
+-- A deal that has been in its stage for longer than the horizon is given up.
+weighted as (
+
+    select
+        deal_states.current_kpi_name as kpi_name,
+        deal_states.current_funnel_step as funnel_step,
+        deal_states.current_step_order as step_order,
+        deal_states.value,
+        case
+            when
+                cast(
+                    date_trunc(
+                        'month', {{ local_date('deal_states.current_step_entered_at') }}
+                    ) as date
+                ) + history.horizon < cast('{{ this_month }}' as date)
+                then 0
+            else 1
+        end as weight
+    from {{ ref('deal_states') }} as deal_states
+    left join history
+        on deal_states.current_kpi_name = history.kpi_name
+    where deal_states.status = 'open' and deal_states.current_kpi_name is not null
 
 ),
 
 open_deals as (
 
     select
-        current_kpi_name as kpi_name,
-        current_funnel_step as funnel_step,
-        current_step_order as step_order,
+        kpi_name,
+        funnel_step,
+        step_order,
         cast(sum(value) as numeric(18, 2)) as open_value,
-        count(*) as open_deals_count
-    from {{ ref('deal_states') }}
-    where status = 'open' and current_kpi_name is not null
-    group by current_kpi_name, current_funnel_step, current_step_order
+        sum(value * weight) as weighted_value,
+        count(*) as open_deals_count,
+        sum(weight) as weighted_count
+    from weighted
+    group by kpi_name, funnel_step, step_order
 
 ),
 
@@ -83,9 +134,9 @@ forecasts as (
         history.win_rate,
         history.median_days_to_win,
         cast(
-            coalesce(open_deals.open_deals_count, 0) * history.win_rate as numeric(18, 4)
+            coalesce(open_deals.weighted_count, 0) * history.win_rate as numeric(18, 4)
         ) as expected_wins,
-        cast(open_deals.open_value * history.win_rate as numeric(18, 2)) as expected_value,
+        cast(open_deals.weighted_value * history.win_rate as numeric(18, 2)) as expected_value,
         coalesce(open_deals.open_deals_count, 0) as open_deals_count
     from places
     left join open_deals

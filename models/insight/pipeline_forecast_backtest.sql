@@ -60,6 +60,7 @@ value_spells as (
 
     select
         stays.kpi_name,
+        stays.entered_month,
         greatest(
             stays.entered_month,
             cast(date_trunc('month', cast(entry.recorded ->> 'date' as date)) as date)
@@ -80,7 +81,7 @@ value_spells as (
     cross join
         lateral
         jsonb_array_elements(stays.value_history) with ordinality as entry (recorded, position)
-    group by stays.kpi_name, begin_month, end_month
+    group by stays.kpi_name, stays.entered_month, begin_month, end_month
 
 ),
 
@@ -88,6 +89,7 @@ open_deals as (
 
     select
         spells.kpi_name,
+        spells.entered_month,
         cast(month_ends.month as date) as month,
         sum(spells.deals_count) as deals_count,
         sum(spells.deals_count) filter (where spells.attempt_outcome = 'won') as won_count,
@@ -101,7 +103,7 @@ open_deals as (
             spells.left_month - interval '1 month',
             interval '1 month'
         ) as month_ends (month)
-    group by spells.kpi_name, month_ends.month
+    group by spells.kpi_name, spells.entered_month, month_ends.month
 
 ),
 
@@ -109,6 +111,7 @@ open_values as (
 
     select
         value_spells.kpi_name,
+        value_spells.entered_month,
         cast(month_ends.month as date) as month,
         sum(value_spells.value) as value
     from value_spells
@@ -119,86 +122,121 @@ open_values as (
             value_spells.end_month - interval '1 month',
             interval '1 month'
         ) as month_ends (month)
-    group by value_spells.kpi_name, month_ends.month
+    group by value_spells.kpi_name, value_spells.entered_month, month_ends.month
 
 ),
 
 attempts as (
 
-    select distinct
+    select
         kpi_name,
-        deal_id,
-        attempt_number,
-        attempt_outcome,
-        ended_month
+        min(entered_month) as entered_month,
+        case when attempt_outcome = 'won' then ended_month end as won_month
     from visits
-    where ended_month is not null
+    group by kpi_name, deal_id, attempt_number, attempt_outcome, ended_month
 
 ),
 
-closings as (
+cohorts as (
 
     select
         kpi_name,
-        ended_month as month,
-        count(*) as closed_count,
-        count(*) filter (where attempt_outcome = 'won') as won_count
+        entered_month,
+        won_month,
+        age(cast(won_month as timestamp), entered_month) as time_to_win,
+        count(*) as attempts_count
     from attempts
-    group by kpi_name, ended_month
+    group by kpi_name, entered_month, won_month
 
 ),
 
 months as (
 
-    select month from open_deals
-    union
-    select month from closings
+    select distinct month from open_deals
 
 ),
 
-places as (
-
-    select distinct kpi_name from open_deals
-
-),
-
--- The win rate of a step as it was known at the end of a month.
-win_rates as (
+-- The wins known at the end of a month, the fastest first.
+wins as (
 
     select
         months.month,
-        places.kpi_name,
+        cohorts.kpi_name,
+        cohorts.time_to_win,
+        sum(cohorts.attempts_count) over (
+            partition by months.month, cohorts.kpi_name order by cohorts.time_to_win
+        ) as wins_so_far,
+        sum(cohorts.attempts_count) over (
+            partition by months.month, cohorts.kpi_name
+        ) as wins_count
+    from cohorts
+    inner join months
+        on cohorts.won_month <= months.month
+
+),
+
+horizons as (
+
+    select
+        month,
+        kpi_name,
+        min(time_to_win) as horizon
+    from wins
+    where wins_so_far >= 0.9 * wins_count
+    group by month, kpi_name
+
+),
+
+-- A win within the horizon of an attempt that old is no later than the month.
+win_rates as (
+
+    select
+        horizons.month,
+        horizons.kpi_name,
+        horizons.horizon,
         round(
-            1.0 * sum(closings.won_count) over so_far
-            / nullif(sum(closings.closed_count) over so_far, 0), 4
+            coalesce(sum(cohorts.attempts_count) filter (
+                where cohorts.won_month <= cohorts.entered_month + horizons.horizon
+            ), 0) / sum(cohorts.attempts_count), 4
         ) as win_rate
-    from months
-    cross join places
-    left join closings
+    from horizons
+    inner join cohorts
         on
-            months.month = closings.month
-            and places.kpi_name = closings.kpi_name
-    window so_far as (partition by places.kpi_name order by months.month)
+            horizons.kpi_name = cohorts.kpi_name
+            and cohorts.entered_month + horizons.horizon < horizons.month
+    group by horizons.month, horizons.kpi_name, horizons.horizon
+
+),
+
+weighted as (
+
+    select
+        open_deals.*,
+        open_values.value,
+        case
+            when open_deals.entered_month + win_rates.horizon < open_deals.month then 0
+            else win_rates.win_rate
+        end as weight
+    from open_deals
+    left join win_rates
+        on
+            open_deals.month = win_rates.month
+            and open_deals.kpi_name = win_rates.kpi_name
+    left join open_values
+        on
+            open_deals.month = open_values.month
+            and open_deals.kpi_name = open_values.kpi_name
+            and open_deals.entered_month = open_values.entered_month
 
 )
 
 select
-    open_deals.month,
-    cast(sum(open_deals.deals_count) as bigint) as open_deals_count,
-    cast(round(sum(win_rates.win_rate * open_deals.deals_count), 4) as numeric(18, 4))
-        as expected_wins,
-    cast(coalesce(sum(open_deals.won_count), 0) as bigint) as actual_wins,
-    cast(coalesce(sum(open_deals.still_open_count), 0) as bigint) as still_open_deals_count,
-    cast(round(sum(win_rates.win_rate * open_values.value), 2) as numeric(18, 2))
-        as expected_value,
-    cast(round(sum(open_deals.won_value), 2) as numeric(18, 2)) as actual_value
-from open_deals
-inner join win_rates
-    on
-        open_deals.month = win_rates.month
-        and open_deals.kpi_name = win_rates.kpi_name
-left join open_values
-    on
-        open_deals.month = open_values.month
-        and open_deals.kpi_name = open_values.kpi_name
-group by open_deals.month
+    month,
+    cast(sum(deals_count) as bigint) as open_deals_count,
+    cast(round(sum(weight * deals_count), 4) as numeric(18, 4)) as expected_wins,
+    cast(coalesce(sum(won_count), 0) as bigint) as actual_wins,
+    cast(coalesce(sum(still_open_count), 0) as bigint) as still_open_deals_count,
+    cast(round(sum(weight * value), 2) as numeric(18, 2)) as expected_value,
+    cast(round(sum(won_value), 2) as numeric(18, 2)) as actual_value
+from weighted
+group by month

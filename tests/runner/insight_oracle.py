@@ -9,7 +9,7 @@ from collections.abc import Iterable, Sequence
 from datetime import date, datetime, timedelta
 from decimal import ROUND_HALF_UP, Decimal
 from fractions import Fraction
-from math import floor
+from math import ceil, floor
 from typing import Any, NamedTuple
 
 from oracle import (
@@ -517,17 +517,20 @@ def pipeline_forecast(raw: Raw, rules: Rules) -> list[Row]:
     for place in places | set(open_deals):
         there = open_deals.get(place, [])
         values = [deal.value for deal in there if deal.value is not None]
-        closed = [
-            (entered_at, attempt)
-            for entered_at, attempt in history.get(str(place[0]), [])
-            if attempt.outcome
-        ]
+        past = history.get(str(place[0]), [])
         won = [
             days_between(entered_at, attempt.ended_at)
-            for entered_at, attempt in closed
+            for entered_at, attempt in past
             if attempt.outcome == "won" and attempt.ended_at
         ]
-        rate = ratio(len(won), len(closed))
+        months, rate = prospect(past, month_of(rules.as_of), rules)
+        hopeful = [
+            deal
+            for deal in there
+            if deal.position
+            and age_in_months(deal.position.entered_at, month_of(rules.as_of), rules) <= months
+        ]
+        hopeful_value = sum(deal.value for deal in hopeful if deal.value is not None)
         rows.append(
             (
                 *place,
@@ -535,8 +538,8 @@ def pipeline_forecast(raw: Raw, rules: Rules) -> list[Row]:
                 sum(values) if values else None,
                 rate,
                 percentile(won, "0.5"),
-                None if rate is None else len(there) * rate,
-                rounded(Fraction(sum(values)) * Fraction(rate), 2)
+                None if rate is None else len(hopeful) * rate,
+                rounded(Fraction(hopeful_value) * Fraction(rate), 2)
                 if values and rate is not None
                 else None,
             )
@@ -553,14 +556,19 @@ def pipeline_forecast_backtest(raw: Raw, rules: Rules) -> list[Row]:
     while month.last_day <= rules.as_of:
         expected, expected_value, actual_value = Decimal(0), Decimal(0), Decimal(0)
         counts = {"won": 0, "lost": 0, "open": 0}
-        has_value, has_actual_value = False, False
+        has_rate, has_value, has_actual_value = False, False, False
         for deal in now:
             visit = visit_on(deal, month.last_day, rules)
             if visit is None:
                 continue
             outcome = visit.attempt.outcome or "open"
             counts[outcome] += 1
-            rate = rate_known(now, str(visit.stage.kpi_name), month, rules)
+            past = tries(now).get(str(visit.stage.kpi_name), [])
+            months, rate = prospect(past, month, rules)
+            if rate is not None:
+                has_rate = True
+                if age_in_months(visit.entered_at, month, rules) > months:
+                    rate = Decimal(0)
             values = [value for day, value in deal.values if day <= month.last_day]
             if rate is not None:
                 expected += rate
@@ -572,11 +580,6 @@ def pipeline_forecast_backtest(raw: Raw, rules: Rules) -> list[Row]:
                 has_actual_value = True
         total = sum(counts.values())
         if total:
-            has_rate = any(
-                rate_known(now, str(visit.stage.kpi_name), month, rules) is not None
-                for deal in now
-                if (visit := visit_on(deal, month.last_day, rules))
-            )
             rows.append(
                 (
                     month.first_day,
@@ -603,14 +606,34 @@ def visit_on(deal: Deal, last_day: date, rules: Rules) -> Visit | None:
     return None
 
 
-def rate_known(now: Sequence[Deal], kpi_name: str, month: Month, rules: Rules) -> Decimal | None:
-    """The win rate of a stage when a month ended."""
-    outcomes = [
-        attempt.outcome
-        for _, attempt in tries(now).get(kpi_name, [])
-        if attempt.ended_at and local_month(attempt.ended_at, rules) <= month
-    ]
-    return ratio(outcomes.count("won"), len(outcomes))
+def age_in_months(entered_at: datetime, month: Month, rules: Rules) -> int:
+    """Calendar months since a moment."""
+    entered = local_day(entered_at, rules.zone)
+    return 12 * (month.first_day.year - entered.year) + month.first_day.month - entered.month
+
+
+def prospect(
+    past: Sequence[tuple[datetime, Attempt]], month: Month, rules: Rules
+) -> tuple[int, Decimal | None]:
+    """In how many months nine of ten wins came, and how many attempts older than that were won.
+
+    Within that many months, and as known when the month ended.
+    """
+    attempts: list[tuple[int, int | None]] = []
+    for entered_at, attempt in past:
+        won_in = None
+        if attempt.outcome == "won" and attempt.ended_at:
+            won_month = local_month(attempt.ended_at, rules)
+            if won_month <= month:
+                won_in = age_in_months(entered_at, won_month, rules)
+        attempts.append((age_in_months(entered_at, month, rules), won_in))
+    wins = sorted(won_in for _, won_in in attempts if won_in is not None)
+    if not wins:
+        return 0, None
+    months = wins[ceil(Fraction(9, 10) * len(wins)) - 1]
+    judged = [won_in for age, won_in in attempts if age > months]
+    won = [won_in for won_in in judged if won_in is not None and won_in <= months]
+    return months, ratio(len(won), len(judged))
 
 
 def stalled_deals(raw: Raw, rules: Rules) -> list[Row]:
