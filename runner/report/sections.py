@@ -539,7 +539,8 @@ def _make_stalled(data: ReportData) -> Section:
 def _make_forecast(data: ReportData) -> Section:
     note = (
         "Open deals of each step, weighted with the share of deals in that step that were won in "
-        f"the past, as of {text.day(data.trust.reference_date)}."
+        "the past; nothing is expected of deals there for longer than nine of ten wins took, as of "
+        f"{text.day(data.trust.reference_date)}."
     )
     open_deals = sum(row.open_deals_count for row in data.forecast)
     if not open_deals:
