@@ -14,22 +14,21 @@ stage_steps as (
 ),
 
 -- What was entered after a deal was won, or lost, says nothing about winning it.
-attempts as (
+visits as (
 
     select
         kpi_name,
-        cast(date_trunc('month', {{ local_date('min(entered_at)') }}) as date) as entered_month,
+        cast(date_trunc('month', {{ local_date('entered_at') }}) as date) as entered_month,
         case
             when attempt_outcome = 'won'
                 then cast(date_trunc('month', {{ local_date('attempt_ended_at') }}) as date)
         end as won_month,
         case
             when attempt_outcome = 'won'
-                then round(extract(epoch from attempt_ended_at - min(entered_at)) / 86400, 4)
+                then round(extract(epoch from attempt_ended_at - entered_at) / 86400, 4)
         end as days_to_win
     from {{ ref('deal_stage_visits') }}
     where attempt_ended_at is null or entered_at <= attempt_ended_at
-    group by kpi_name, deal_id, attempt_number, attempt_outcome, attempt_ended_at
 
 ),
 
@@ -44,7 +43,7 @@ horizons as (
         percentile_disc(0.9) within group (
             order by age(cast(won_month as timestamp), entered_month)
         ) as horizon
-    from attempts
+    from visits
     where won_month is not null
     group by kpi_name
 
@@ -59,15 +58,15 @@ history as (
         cast(
             round(
                 1.0 * count(*) filter (
-                    where attempts.won_month <= attempts.entered_month + horizons.horizon
-                ) / nullif(count(attempts.kpi_name), 0), 4
+                    where visits.won_month <= visits.entered_month + horizons.horizon
+                ) / nullif(count(visits.kpi_name), 0), 4
             ) as numeric(18, 4)
         ) as win_rate
     from horizons
-    left join attempts
+    left join visits
         on
-            horizons.kpi_name = attempts.kpi_name
-            and attempts.entered_month + horizons.horizon < cast('{{ this_month }}' as date)
+            horizons.kpi_name = visits.kpi_name
+            and visits.entered_month + horizons.horizon < cast('{{ this_month }}' as date)
     group by horizons.kpi_name, horizons.horizon, horizons.median_days_to_win
 
 ),

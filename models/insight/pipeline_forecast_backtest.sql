@@ -8,7 +8,6 @@ visits as (
     select
         kpi_name,
         deal_id,
-        attempt_number,
         attempt_outcome,
         cast(date_trunc('month', {{ local_date('entered_at') }}) as date) as entered_month,
         cast(date_trunc('month', {{ local_date('attempt_ended_at') }}) as date) as ended_month,
@@ -126,27 +125,18 @@ open_values as (
 
 ),
 
-attempts as (
-
-    select
-        kpi_name,
-        min(entered_month) as entered_month,
-        case when attempt_outcome = 'won' then ended_month end as won_month
-    from visits
-    group by kpi_name, deal_id, attempt_number, attempt_outcome, ended_month
-
-),
-
 cohorts as (
 
     select
         kpi_name,
         entered_month,
-        won_month,
-        age(cast(won_month as timestamp), entered_month) as time_to_win,
-        count(*) as attempts_count
-    from attempts
-    group by kpi_name, entered_month, won_month
+        case when attempt_outcome = 'won' then ended_month end as won_month,
+        case
+            when attempt_outcome = 'won' then age(cast(ended_month as timestamp), entered_month)
+        end as time_to_win,
+        count(*) as visits_count
+    from visits
+    group by kpi_name, entered_month, won_month, time_to_win
 
 ),
 
@@ -163,10 +153,10 @@ wins as (
         months.month,
         cohorts.kpi_name,
         cohorts.time_to_win,
-        sum(cohorts.attempts_count) over (
+        sum(cohorts.visits_count) over (
             partition by months.month, cohorts.kpi_name order by cohorts.time_to_win
         ) as wins_so_far,
-        sum(cohorts.attempts_count) over (
+        sum(cohorts.visits_count) over (
             partition by months.month, cohorts.kpi_name
         ) as wins_count
     from cohorts
@@ -187,7 +177,7 @@ horizons as (
 
 ),
 
--- A win within the horizon of an attempt that old is no later than the month.
+-- A win within the horizon after a visit that old is no later than the month.
 win_rates as (
 
     select
@@ -195,9 +185,9 @@ win_rates as (
         horizons.kpi_name,
         horizons.horizon,
         round(
-            coalesce(sum(cohorts.attempts_count) filter (
+            coalesce(sum(cohorts.visits_count) filter (
                 where cohorts.won_month <= cohorts.entered_month + horizons.horizon
-            ), 0) / sum(cohorts.attempts_count), 4
+            ), 0) / sum(cohorts.visits_count), 4
         ) as win_rate
     from horizons
     inner join cohorts

@@ -486,17 +486,15 @@ def win_rate_monthly(raw: Raw, rules: Rules) -> list[Row]:
 
 
 def tries(found: Sequence[Deal]) -> dict[str, list[tuple[datetime, Attempt]]]:
-    """By stage, the attempts that were in it before their end, and since when."""
+    """By stage, since when deals were in it, before the end of which attempt."""
     by_stage: dict[str, list[tuple[datetime, Attempt]]] = {}
     for deal in found:
-        for attempt in deal.attempts:
-            arrivals: dict[str, datetime] = {}
-            for visit in deal.visits:
-                is_before_end = not attempt.ended_at or visit.entered_at <= attempt.ended_at
-                if visit.attempt is attempt and is_before_end:
-                    arrivals.setdefault(str(visit.stage.kpi_name), visit.entered_at)
-            for kpi_name, entered_at in arrivals.items():
-                by_stage.setdefault(kpi_name, []).append((entered_at, attempt))
+        for visit in deal.visits:
+            ended_at = visit.attempt.ended_at
+            if not ended_at or visit.entered_at <= ended_at:
+                by_stage.setdefault(str(visit.stage.kpi_name), []).append(
+                    (visit.entered_at, visit.attempt)
+                )
     return by_stage
 
 
@@ -615,23 +613,23 @@ def age_in_months(entered_at: datetime, month: Month, rules: Rules) -> int:
 def prospect(
     past: Sequence[tuple[datetime, Attempt]], month: Month, rules: Rules
 ) -> tuple[int, Decimal | None]:
-    """In how many months nine of ten wins came, and how many attempts older than that were won.
+    """In how many months nine of ten wins came, and the share won in them of what is older.
 
-    Within that many months, and as known when the month ended.
+    Both as known when the month ended.
     """
-    attempts: list[tuple[int, int | None]] = []
+    visits: list[tuple[int, int | None]] = []
     for entered_at, attempt in past:
         won_in = None
         if attempt.outcome == "won" and attempt.ended_at:
             won_month = local_month(attempt.ended_at, rules)
             if won_month <= month:
                 won_in = age_in_months(entered_at, won_month, rules)
-        attempts.append((age_in_months(entered_at, month, rules), won_in))
-    wins = sorted(won_in for _, won_in in attempts if won_in is not None)
+        visits.append((age_in_months(entered_at, month, rules), won_in))
+    wins = sorted(won_in for _, won_in in visits if won_in is not None)
     if not wins:
         return 0, None
     months = wins[ceil(Fraction(9, 10) * len(wins)) - 1]
-    judged = [won_in for age, won_in in attempts if age > months]
+    judged = [won_in for age, won_in in visits if age > months]
     won = [won_in for won_in in judged if won_in is not None and won_in <= months]
     return months, ratio(len(won), len(judged))
 
