@@ -521,12 +521,12 @@ def pipeline_forecast(raw: Raw, rules: Rules) -> list[Row]:
             for entered_at, attempt in past
             if attempt.outcome == "won" and attempt.ended_at
         ]
-        months, rate = prospect(past, month_of(rules.as_of), rules)
+        horizon, rate = prospect(past, month_of(rules.as_of), rules)
         hopeful = [
             deal
             for deal in there
             if deal.position
-            and age_in_months(deal.position.entered_at, month_of(rules.as_of), rules) <= months
+            and age_in_months(deal.position.entered_at, month_of(rules.as_of), rules) <= horizon
         ]
         hopeful_value = sum(deal.value for deal in hopeful if deal.value is not None)
         rows.append(
@@ -562,10 +562,10 @@ def pipeline_forecast_backtest(raw: Raw, rules: Rules) -> list[Row]:
             outcome = visit.attempt.outcome or "open"
             counts[outcome] += 1
             past = tries(now).get(str(visit.stage.kpi_name), [])
-            months, rate = prospect(past, month, rules)
+            horizon, rate = prospect(past, month, rules)
             if rate is not None:
                 has_rate = True
-                if age_in_months(visit.entered_at, month, rules) > months:
+                if age_in_months(visit.entered_at, month, rules) > horizon:
                     rate = Decimal(0)
             values = [value for day, value in deal.values if day <= month.last_day]
             if rate is not None:
@@ -628,10 +628,10 @@ def prospect(
     wins = sorted(won_in for _, won_in in visits if won_in is not None)
     if not wins:
         return 0, None
-    months = wins[ceil(Fraction(9, 10) * len(wins)) - 1]
-    judged = [won_in for age, won_in in visits if age > months]
-    won = [won_in for won_in in judged if won_in is not None and won_in <= months]
-    return months, ratio(len(won), len(judged))
+    horizon = wins[ceil(Fraction(9, 10) * len(wins)) - 1]
+    judged = [won_in for age, won_in in visits if age > horizon]
+    won = [won_in for won_in in judged if won_in is not None and won_in <= horizon]
+    return horizon, ratio(len(won), len(judged))
 
 
 def stalled_deals(raw: Raw, rules: Rules) -> list[Row]:

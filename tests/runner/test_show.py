@@ -98,6 +98,10 @@ def test_losses_and_forecast_carry_what_stands_beside_them(demo: Funnel) -> None
     forecast = json.loads(demo.done("show", "forecast", "--json").stdout)
     count = demo.query("select count(*) from pipedrive_analytics.pipeline_forecast_backtest")
     assert [(len(forecast["backtest"]),)] == count
+    # A month that ends today is reckoned alike in both.
+    assert forecast["backtest"][-1]["month"] == "2024-12"
+    expected = sum(step["expected_wins"] for step in forecast["forecast"])
+    assert round(expected, 4) == forecast["backtest"][-1]["expected_wins"] > 0
 
 
 def test_without_a_month_it_is_the_latest_one(demo: Funnel) -> None:
