@@ -75,7 +75,7 @@ class Warehouse:
         return [
             f"{node.name}.{column.name}"
             for node in self.dbt.manifest.nodes.values()
-            if str(node.resource_type) == "model"
+            if str(node.resource_type) == "model" and node.config.materialized != "view"
             for column in node.columns.values()
             if any(constraint.type == "not_null" for constraint in column.constraints)
         ]
@@ -118,8 +118,9 @@ class Warehouse:
         return [found(result) for result in report.results]
 
     def test(self, day: date, names: Sequence[str] = ()) -> list[Finding]:
-        """`funnel test`, of all or of certain tests."""
-        results = self.dbt.with_vars({"source_dt": str(day)}).test(names)
+        """`funnel test --full`, of all or of certain tests."""
+        dbt = self.dbt.with_vars({"source_dt": str(day), "full_check": True})
+        results = dbt.test(names)
         return [found(result) for result in results]
 
     def expand(self, caught_by: Sequence[str]) -> list[str]:
