@@ -1,5 +1,7 @@
 -- A row here means a month and step whose owners do not add up to the deals of monthly_stats.
 -- Process the month again: `funnel backfill --from FIRST_DAY --to LAST_DAY`.
+{%- set last_day = last_day_to_process() %}
+
 with
 
 owners as (
@@ -16,10 +18,23 @@ owners as (
 
 ),
 
+-- With plain dbt an old reference date ends the owners' month early, but not the funnel's.
+cut_short as (
+
+    select cast(date_trunc('month', date) as date) as month
+    from {{ ref('daily_deal_stats') }}
+    where
+        date > cast('{{ last_day }}' as date)
+        and date_trunc('month', date) = cast('{{ last_day.replace(day=1) }}' as date)
+
+),
+
 funnel as (
 
     select * from {{ ref('monthly_stats') }}
-    where month in (select owners.month from owners)
+    where
+        month in (select owners.month from owners)
+        and month not in (select cut_short.month from cut_short)
 
 )
 
