@@ -56,10 +56,11 @@ def find_parts(manifest: Any) -> Iterator[Documented]:  # noqa: ANN401
 
 
 def find_arguments(macro_sql: str) -> list[str]:
-    """Return the names in a macro's head."""
-    head = re.search(r"{%-?\s*(?:macro|test)\s+\w+\((.*?)\)\s*-?%}", macro_sql, flags=re.DOTALL)
+    """Return the names in a macro's head; a materialization has none."""
+    pattern = r"{%-?\s*(?:(?:macro|test)\s+\w+\((.*?)\)|materialization\s.*?)\s*-?%}"
+    head = re.search(pattern, macro_sql, flags=re.DOTALL)
     assert head, macro_sql
-    return [part.partition("=")[0].strip() for part in head[1].split(",") if part.strip()]
+    return [part.partition("=")[0].strip() for part in (head[1] or "").split(",") if part.strip()]
 
 
 def test_everything_is_described(manifest: Any) -> None:  # noqa: ANN401

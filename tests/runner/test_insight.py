@@ -399,7 +399,7 @@ def check_story(funnel: Funnel, story: tuple[Raw, list[Turn], dict[str, Any]]) -
 
 
 @seed(SEED)
-@random_examples(0.1)
+@random_examples(0.06)
 @given(story=stories())
 def test_equals_the_oracle_in_utc(
     utc: Funnel, story: tuple[Raw, list[Turn], dict[str, Any]]
@@ -408,7 +408,7 @@ def test_equals_the_oracle_in_utc(
 
 
 @seed(SEED)
-@random_examples(0.05)
+@random_examples(0.03)
 @given(story=stories())
 def test_equals_the_oracle_in_berlin(
     berlin: Funnel, story: tuple[Raw, list[Turn], dict[str, Any]]
