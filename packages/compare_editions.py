@@ -126,7 +126,8 @@ CORRUPTIONS: Mapping[str, str] = {
     "counts as decimals": "".join(_retype(t, c, "numeric") for t, c in _COUNTED.items()),
     "dates as timestamps": "".join(_retype(t, c, "timestamp") for t, c in _DATED.items())
     + _retype(f"{STAGING}.activity_staging", "date", "timestamp")
-    + _retype(f"{STAGING}.deal_staging", "date", "timestamp"),
+    + _retype(f"{STAGING}.deal_staging", "date", "timestamp")
+    + _retype(f"{ANALYTICS}.time_spine", "date_day", "timestamp"),
     "steps as numbers": "".join(
         _retype(relation, column, "varchar")
         for relation, column in {
