@@ -725,6 +725,7 @@ class Pool:
                 st.sampled_from(self.deal_ids),
                 st.sampled_from([True, True, True, False, None]),
                 st.sampled_from(self.moments),
+                st.none(),  # whose it is does not matter to the funnel
             )
         )
 
