@@ -50,12 +50,16 @@ class Opened:
         self.value("document.querySelectorAll('details').forEach(part => { part.open = true })")
 
     def choose(self, theme: str) -> None:
-        """Have the device prefer a theme."""
+        """Have the device prefer a theme, and wait until the page has drawn itself anew."""
         self.page.emulate_media(color_scheme="dark" if theme == "dark" else "light")
+        self._wait_for_frames()
 
     def resize(self, width: int) -> None:
         """Change the width, and wait until the page has drawn itself anew."""
         self.page.set_viewport_size({"width": width, "height": 900})
+        self._wait_for_frames()
+
+    def _wait_for_frames(self) -> None:
         self.value("new Promise(done => requestAnimationFrame(() => requestAnimationFrame(done)))")
 
     def count(self, selector: str) -> int:

@@ -66,7 +66,7 @@ class Funnel:
         environment = {
             name: value
             for name, value in os.environ.items()
-            if not name.startswith(("FUNNEL_", "DBT_", "PG"))
+            if not name.startswith(("FUNNEL_", "DBT_", "PG")) and name != "COLUMNS"
         }
         environment |= {"FUNNEL_HOME": str(self.home), "PYTHONPATH": str(ROOT), **self.environment}
         environment["PATH"] = f"{Path(sys.executable).parent}:{environment['PATH']}"
