@@ -149,7 +149,7 @@ def test_all_failing_rows_are_kept_until_the_test_passes(broken: Funnel) -> None
 def test_what_was_not_tested_stays(broken: Funnel) -> None:
     broken("test", *DAY)
     before = stored(broken)
-    assert broken("test", *DAY, "--select", "daily_deal_stats").returncode == 0
+    assert broken("test", *DAY, "--select", "daily_activity_stats").returncode == 0
     assert stored(broken) == before
 
 
