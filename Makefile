@@ -35,11 +35,11 @@ check: .venv/installed ## Lint, type-check and hold against the conventions, wit
 
 .PHONY: bench
 bench: .venv/installed ## Measure funnel beside dbt, SQL by hand and others, into benchmarks/results.md
-	$(BIN)/python -m benchmarks.bench --rows 5000000
+	$(BIN)/python -m benchmarks.bench --rows 1000000 --repeats 2
 
 .PHONY: bench-large
-bench-large: .venv/installed ## The same with four times the rows, into results-large.md
-	$(BIN)/python -m benchmarks.bench --rows 20000000 --repeats 1 --name results-large
+bench-large: .venv/installed ## The same with five times the rows, into results-large.md
+	$(BIN)/python -m benchmarks.bench --rows 5000000 --repeats 1 --name results-large
 
 .PHONY: format
 format: .venv/installed ## Format Python and SQL
