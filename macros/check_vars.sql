@@ -9,7 +9,7 @@
     {%- do integer_var('work_mem', 0, 100000) -%}
     {%- do last_day_to_process() -%}
     {%- do reprocess_months() -%}
-    {%- do full_check() -%}
+    {%- do boolean_var('full_check') -%}
     {%- do step_pairs() -%}
     {%- for name in ('min_volume_ratio', 'min_kept_ratio', 'min_known_ratio', 'max_back_ratio') -%}
         {%- do number_var(name, 0, 1) -%}
@@ -21,6 +21,7 @@
     {%- do number_var('max_hour_shift', 0, 12) -%}
     {%- do as_of_date() -%}
     {%- do deals_known_through() -%}
+    {%- do boolean_var('recompute_deals') -%}
     {%- do won_step() -%}
     {%- do integer_var('mature_after_days', 0, 36600) -%}
     {%- if var('stalled_after_days') is not none -%}

@@ -1,3 +1,3 @@
 {%- macro in_test_scope(column, is_date=false) -%}
-    {{ return('true' if full_check() else in_window_months(column, is_date)) }}
+    {{ return('true' if boolean_var('full_check') else in_window_months(column, is_date)) }}
 {%- endmacro -%}

@@ -18,7 +18,7 @@ from runner.errors import ExitCode, FunnelError
 from runner.pipeline import Pipeline, RunOptions, RunReport, open_pipeline
 from runner.plan import Findings
 from runner.project import META, Project
-from runner.warehouse import DAILY_TABLES, INSIGHT_TABLES, create_schema, table_exists
+from runner.warehouse import DAILY_TABLES, create_schema, table_exists
 from runner.window import Window, window_between
 
 BACKFILLS = "backfills"
@@ -26,8 +26,11 @@ HOW_TO_RESUME = "To go on from here: funnel backfill --resume"
 BATCH_MONTHS = {"month": 1, "quarter": 3, "year": 12, "all": None}
 """Sizes of a batch in calendar months; `all` is one batch."""
 
-_BATCH_MODELS = tuple(f"+{table}" for table in (*DAILY_TABLES, *INSIGHT_TABLES))
-"""What all batches but the last one build: the monthly tables are made of all days anyway."""
+_BATCH_MODELS = tuple(f"+{table}" for table in (*DAILY_TABLES, "monthly_stats_by_owner"))
+"""What all batches but the last one build: what is made month by month.
+
+A deal lives through many months, so deals are computed once, by the last batch, for all months.
+"""
 
 
 @dataclass(frozen=True)
@@ -102,6 +105,7 @@ def run_backfill(
                         window,
                         _batch_options(window, windows, options),
                         found if is_last else Findings(),
+                        deals_from=backfill.first.replace(day=1),
                     )
                     reasons |= report.plan.reasons
                     if report.exit_code is not ExitCode.DONE:

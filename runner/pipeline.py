@@ -5,6 +5,7 @@ import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
+from datetime import date
 from typing import Any
 
 import psycopg2
@@ -119,7 +120,12 @@ class Pipeline:
         return find_what_to_heal(self.connection, self.project, window)
 
     def process(
-        self, window: Window, options: RunOptions, found: Findings | None = None
+        self,
+        window: Window,
+        options: RunOptions,
+        found: Findings | None = None,
+        *,
+        deals_from: date | None = None,
     ) -> RunReport:
         """Process a window and what is to be healed beside it.
 
@@ -127,6 +133,7 @@ class Pipeline:
             window: What to process.
             options: What to do beside.
             found: What to heal, if that is known already.
+            deals_from: First day of what earlier windows processed without computing deals.
 
         Raises:
             FunnelError: It could not run. Failed models, tests and sources are in the report.
@@ -138,6 +145,7 @@ class Pipeline:
             window,
             self.find_what_to_heal(window, options) if found is None else found,
             requested=self.command != "run",
+            deals_from=deals_from,
         )
         self.console.say(plan.describe())
         if plan.outdated_months:
@@ -159,7 +167,7 @@ class Pipeline:
             "recorded_as": self.recorded_as,
         }
         if self.command == "rebuild":  # what was counted before is to change
-            dbt_vars["min_kept_ratio"] = 0
+            dbt_vars |= {"min_kept_ratio": 0, "recompute_deals": True}
         if options.lock_timeout is not None:
             dbt_vars["lock_timeout"] = options.lock_timeout
         dbt = self.dbt.with_vars(dbt_vars)

@@ -157,6 +157,7 @@ def make_plan(
     found: Findings,
     *,
     requested: bool = False,
+    deals_from: date | None = None,
 ) -> Plan:
     """Return what a run over a window has to process, given what is built. Writes nothing.
 
@@ -170,6 +171,7 @@ def make_plan(
         window: The window before healing.
         found: What to heal beside it.
         requested: Whether a person chose these months.
+        deals_from: First day of what earlier windows processed without computing deals.
 
     Raises:
         FunnelError: The warehouse cannot be read.
@@ -182,6 +184,8 @@ def make_plan(
     _, last_day = find_built_range(connection, schema) if requested else (None, None)
     as_of = max(last_day or window.source_dt, window.source_dt)
     known_through = read_deals_known_through(connection, project.schema(META))
+    if deals_from and known_through and deals_from < window.first_day():
+        known_through = min(known_through, deals_from - timedelta(days=1))
     window = replace(
         window,
         process_through=built if built and built > window.source_dt else None,

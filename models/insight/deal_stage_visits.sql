@@ -2,16 +2,16 @@
     config(
         materialized='incremental',
         incremental_strategy='append',
-        pre_hook="{{ delete_touched_deals() }}"
+        pre_hook="{{ delete_changed_deals() }}"
     )
 }}
 
 with
 
--- A first build takes every deal, and asks for none.
-touched as (  -- noqa: ST03
+-- A first build takes every deal.
+changed_deals as (  -- noqa: ST03
 
-    {{ touched_deals() }}
+    select * from {{ ref('changed_deals') }}
 
 ),
 
@@ -20,7 +20,7 @@ deal_events as (
     select * from {{ ref('deal_events') }}
     {%- if is_incremental() %}
     -- An array, unlike a subquery, reaches the index on deal_id below the view's windows.
-        where deal_id = any(array(select touched.deal_id from touched))
+        where deal_id = any(array(select changed_deals.deal_id from changed_deals))
     {%- endif %}
 
 ),

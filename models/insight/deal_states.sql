@@ -1,18 +1,17 @@
 {{
     config(
         materialized='incremental',
-        unique_key='deal_id',
-        incremental_strategy='delete+insert',
-        post_hook="{{ forget_vanished_deals() }}"
+        incremental_strategy='append',
+        pre_hook="{{ delete_changed_deals() }}",
+        post_hook="{{ clear_changed_deals() }}"
     )
 }}
 
 with
 
--- A first build takes every deal, and asks for none.
-touched as (  -- noqa: ST03
+changed_deals as (
 
-    {{ touched_deals() }}
+    select * from {{ ref('changed_deals') }}
 
 ),
 
@@ -20,7 +19,7 @@ deal_events as (
 
     select * from {{ ref('deal_events') }}
     {%- if is_incremental() %}
-        where deal_id = any(array(select touched.deal_id from touched))
+        where deal_id = any(array(select changed_deals.deal_id from changed_deals))
     {%- endif %}
 
 ),
@@ -29,7 +28,7 @@ visits as (
 
     select * from {{ ref('deal_stage_visits') }}
     {%- if is_incremental() %}
-        where deal_id = any(array(select touched.deal_id from touched))
+        where deal_id = any(array(select changed_deals.deal_id from changed_deals))
     {%- endif %}
 
 ),
@@ -41,7 +40,7 @@ activities as (
         is_done
         and funnel_step is not null
         {%- if is_incremental() %}
-            and deal_id = any(array(select touched.deal_id from touched))
+            and deal_id = any(array(select changed_deals.deal_id from changed_deals))
         {%- endif %}
         and {{ is_known('due_to') }}
 
@@ -186,6 +185,7 @@ select
     deal_values.value_history,
     event_months.last_event_at,
     event_months.event_months,
+    changed_deals.events_hash,
     case when deals.status = 'lost' then deals.closed_at end as lost_at,
     case when deals.status = 'lost' then deals.lost_reason end as lost_reason,
     case when deals.status = 'won' then deals.closed_at end as won_at,
@@ -205,3 +205,5 @@ left join funnel_steps as furthest
     on entries.entered_steps[cardinality(entries.entered_steps)] = furthest.funnel_step
 left join deal_values
     on deals.deal_id = deal_values.deal_id
+left join changed_deals
+    on deals.deal_id = changed_deals.deal_id

@@ -1,7 +1,7 @@
 -- A row here means a cohort in which more deals reached a step than the one before it, or entered
 -- it than reached it, or that is not all of its deals: the states of its deals are wrong. Compute
--- them again: `dbt build --full-refresh --select deal_events+`. Tested with full_check only, as it
--- reads all deals.
+-- them again: `dbt build --full-refresh --select changed_deals+`. Tested with full_check only, as
+-- it reads all deals.
 with
 
 conversion as (
@@ -23,7 +23,7 @@ select
     entered_deals_count
 from conversion
 where
-    {{ full_check() | string | lower }}
+    {{ boolean_var('full_check') | string | lower }}
     and (
         reached_deals_count > reached_before
         or entered_deals_count > reached_deals_count

@@ -1,6 +1,6 @@
 -- A row here means a deal whose state and visits tell different stories: another current stage,
 -- another first entry of a step, or an end that is not that of its last attempt. Compute the deals
--- again: `dbt build --full-refresh --select deal_events+`.
+-- again: `dbt build --full-refresh --select changed_deals+`.
 with
 
 tested_deals as (

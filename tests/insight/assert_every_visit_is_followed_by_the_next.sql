@@ -1,7 +1,7 @@
 -- A row here means a visit that does not lead to the next one of its deal: a gap in their numbers,
 -- an overlap, or a direction that is not where the deal went. So entries would not be advanced +
 -- skipped ahead + moved back + lost + still there. Compute the deals again:
--- `dbt build --full-refresh --select deal_events+`.
+-- `dbt build --full-refresh --select changed_deals+`.
 with
 
 tested_deals as (

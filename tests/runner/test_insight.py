@@ -148,7 +148,7 @@ class Insight:
         as_of = window.as_of or window.source_dt
         self.rules = Rules(as_of, self.funnel.zone, **rules)
         self.dbt_vars = {**window.dbt_vars(), **rules, "timezone": self.funnel.zone}
-        self.funnel.build("deal_events", *TABLES, dbt_vars=self.dbt_vars)
+        self.funnel.build("deal_events", "changed_deals", *TABLES, dbt_vars=self.dbt_vars)
         self.known_through = as_of
         for month in self.processed(window):
             rows = oracle.stats_by_owner(raw, month, window.last_day, self.funnel.zone)

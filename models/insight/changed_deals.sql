@@ -1,0 +1,132 @@
+{{
+    config(
+        materialized='incremental',
+        unique_key='deal_id',
+        incremental_strategy='delete+insert'
+    )
+}}
+
+{%- set known_through = [as_of_date(), deals_known_through() or as_of_date()] | min %}
+{%- set news_begin = day_start(known_through + modules.datetime.timedelta(days=1)) %}
+{#- To ask which deals more than a year touches takes longer than to compare all of them. #}
+{%- set months_touched = window_months() | length + (as_of_date() - known_through).days // 30 %}
+{%- set compares_all = not is_incremental() or months_touched > 12 %}
+
+with
+
+{% if not compares_all %}
+    -- Deals with an event that the run may see for the first time, or in a month of the run, now or
+    -- when they were last computed; and those that an earlier run did not come to.
+    touched as (
+
+        select deal_id from {{ ref('deal_staging') }}
+        where {{ in_window('change_time') }} or change_time >= {{ news_begin }}
+        union
+        select deal_id from {{ ref('activity_staging') }}
+        where is_done and ({{ in_window('due_to') }} or due_to >= {{ news_begin }})
+        union
+        select deal_id from ({{ computed_deals() }}) as computed_deals
+        where last_event_at >= {{ news_begin }} or event_months && array[{{ list_months() }}]
+        union
+        select deal_id from {{ this }}
+
+    ),
+{% endif %}
+
+-- What the models of deals read, as a number: the sum of a hash of each event.
+changes as (
+
+    select
+        deal_id,
+        sum(hash_record_extended(
+            row(change_time, field, lower(trim(new_value)), kpi_name, funnel_step), 0
+        )) as events_hash
+    from {{ ref('deal_staging') }}
+    where
+        deal_id is not null
+        and field in ('add_time', 'user_id', 'value', 'stage_id', 'lost_reason', 'status')
+        {%- if not compares_all %}
+            -- An array, unlike a subquery, reaches the index on deal_id.
+            and deal_id = any(array(select touched.deal_id from touched))
+        {%- endif %}
+        and {{ is_known('change_time') }}
+    group by deal_id
+
+),
+
+activities as (
+
+    select
+        deal_id,
+        sum(hash_record_extended(row(due_to, funnel_step), 1)) as events_hash
+    from {{ ref('activity_staging') }}
+    where
+        is_done
+        and funnel_step is not null
+        {%- if not compares_all %}
+            and deal_id = any(array(select touched.deal_id from touched))
+        {%- endif %}
+        and {{ is_known('due_to') }}
+    group by deal_id
+
+),
+
+definition as (
+
+    select
+        sum(hash_record_extended(funnel_steps, 0))
+        + hashtextextended('{{ won_step() }} {{ reporting_timezone() }}', 0) as definition_hash
+    from {{ ref('funnel_steps') }} as funnel_steps
+
+),
+
+deals as (
+
+    select
+        changes.deal_id,
+        cast(
+            changes.events_hash
+            + coalesce(activities.events_hash, 0)
+            + definition.definition_hash as numeric(38, 0)
+        ) as events_hash
+    from changes
+    cross join definition
+    left join activities
+        on changes.deal_id = activities.deal_id
+
+),
+
+computed_deals as (
+
+    select
+        deal_id,
+        events_hash
+    from ({{ computed_deals() }}) as computed_deals
+    {%- if not compares_all %}
+        where deal_id = any(array(select touched.deal_id from touched))
+    {%- endif %}
+
+),
+
+-- Without a hash: a deal that no longer has an event.
+compared as (
+
+    select
+        deals.events_hash,
+        computed_deals.events_hash as computed_hash,
+        coalesce(deals.deal_id, computed_deals.deal_id) as deal_id
+    from deals
+    full join computed_deals
+        on deals.deal_id = computed_deals.deal_id
+
+)
+
+select
+    deal_id,
+    events_hash
+from compared
+{%- if is_incremental() and not boolean_var('recompute_deals') %}
+    where
+        events_hash is distinct from computed_hash
+        or deal_id in (select waiting.deal_id from {{ this }} as waiting)
+{%- endif %}
