@@ -1,7 +1,10 @@
-{%- macro set_planner() -%}
+{%- macro set_planner(nested_loops=true) -%}
     {%- set megabytes = integer_var('work_mem', 0, 100000) -%}
     {%- if megabytes -%}
         set local work_mem = '{{ megabytes }}MB';
+    {%- endif -%}
+    {%- if not nested_loops -%}
+        set local enable_nestloop = off;
     {%- endif -%}
     set local jit = off
 {%- endmacro -%}

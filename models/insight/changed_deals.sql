@@ -10,7 +10,7 @@
 {%- set news_begin = day_start(known_through + modules.datetime.timedelta(days=1)) %}
 {#- To ask which deals more than a year touches takes longer than to compare all of them. #}
 {%- set months_touched = window_months() | length + (as_of_date() - known_through).days // 30 %}
-{%- set compares_all = not is_incremental() or months_touched > 12 %}
+{%- set compares_all = not deals_are_computed() or months_touched > 12 %}
 
 with
 
@@ -125,7 +125,7 @@ select
     deal_id,
     events_hash
 from compared
-{%- if is_incremental() and not boolean_var('recompute_deals') %}
+{%- if deals_are_computed() and not boolean_var('recompute_deals') %}
     where
         events_hash is distinct from computed_hash
         or deal_id in (select waiting.deal_id from {{ this }} as waiting)

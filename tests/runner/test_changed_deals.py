@@ -58,6 +58,14 @@ def test_a_run_computes_only_deals_whose_events_have_changed(built: Funnel) -> N
     assert built.query("select * from pipedrive_analytics.changed_deals") == []
 
 
+@pytest.mark.parametrize("table", ["changed_deals", "deal_stage_visits", "deal_states"])
+def test_a_table_that_is_gone_is_built_whole(built: Funnel, table: str) -> None:
+    clean = tables(built)
+    built.query(f"drop table pipedrive_analytics.{table} cascade")
+    built.done(*RUN, "--backfill-period", "0")
+    assert tables(built) == clean
+
+
 def test_rebuild_computes_all_deals(built: Funnel) -> None:
     clean = tables(built)
     mark_all(built)
