@@ -42,7 +42,6 @@ _COUNTED = {
     **dict.fromkeys(_DAILY, "new_deals_count"),
     **dict.fromkeys([*_MONTHLY, _FUNNEL], "deals_count"),
 }
-_DATED = {**dict.fromkeys(_DAILY, "date"), **dict.fromkeys([*_MONTHLY, _FUNNEL], "month")}
 _EVENTS = {"pipedrive_raw.activity": "due_to", "pipedrive_raw.deal_changes": "change_time"}
 
 
@@ -64,26 +63,37 @@ def _double(relation: str, rows: str = "select * from {}") -> str:
     )
 
 
-def _retype(relation: str, column: str, type_name: str) -> str:
-    return f"select pg_temp.retype('{relation}', '{column}', '{type_name}');"
+def _retype(old_type: str, new_type: str) -> str:
+    """Put views in the place of all that is built and has columns of a type, which cast them."""
+    return f"select pg_temp.retype('{old_type}', '{new_type}');"
 
 
 _RETYPE = """
-    create function pg_temp.retype(relation text, changed text, new_type text) returns void as $$
+    create function pg_temp.retype(old_type text, new_type text) returns void as $$
     declare
-        schema text := split_part(relation, '.', 1);
-        name text := split_part(relation, '.', 2);
-        columns text;
+        found record;
     begin
-        select string_agg(
-            case when attname = changed then format('cast(%1$I as %2$s) as %1$I', attname, new_type)
-            else quote_ident(attname) end, ', ' order by attnum)
-        into columns
-        from pg_attribute
-        where attrelid = to_regclass(relation) and attnum > 0 and not attisdropped;
-        execute format('alter table %I.%I rename to hidden_%s', schema, name, name);
-        execute format('create view %I.%I as select %s from %I.hidden_%s',
-            schema, name, columns, schema, name);
+        for found in
+            select
+                table_schema as schema_name,
+                table_name as name,
+                'hidden_' || table_name as hidden_name,
+                string_agg(
+                    case when data_type = old_type
+                        then format('cast(%1$I as %2$s) as %1$I', column_name, new_type)
+                        else quote_ident(column_name)
+                    end, ', ' order by ordinal_position
+                ) as columns
+            from information_schema.columns
+            where table_schema ~ '^pipedrive_(staging|analytics|reporting)$'
+            group by table_schema, table_name
+            having bool_or(data_type = old_type)
+        loop
+            execute format('alter table %I.%I rename to %I',
+                found.schema_name, found.name, found.hidden_name);
+            execute format('create view %I.%I as select %s from %I.%I', found.schema_name,
+                found.name, found.columns, found.schema_name, found.hidden_name);
+        end loop;
     end $$ language plpgsql;
 """
 
@@ -123,20 +133,12 @@ CORRUPTIONS: Mapping[str, str] = {
         f"alter table {t} alter {c} drop not null; update {t} set {c} = null;"
         for t, c in _COUNTED.items()
     ),
-    "counts as decimals": "".join(_retype(t, c, "numeric") for t, c in _COUNTED.items()),
-    "dates as timestamps": "".join(_retype(t, c, "timestamp") for t, c in _DATED.items())
-    + _retype(f"{STAGING}.activity_staging", "date", "timestamp")
-    + _retype(f"{STAGING}.deal_staging", "date", "timestamp")
-    + _retype(f"{ANALYTICS}.time_spine", "date_day", "timestamp"),
-    "steps as numbers": "".join(
-        _retype(relation, column, "varchar")
-        for relation, column in {
-            f"{STAGING}.activity_kpis": "funnel_step",
-            f"{STAGING}.deal_kpis": "funnel_step",
-            f"{STAGING}.field_options": "field_value",
-            _FUNNEL: "funnel_step",
-        }.items()
-    ),
+    "counts as decimals": _retype("bigint", "numeric"),
+    "whole numbers as decimals": _retype("integer", "numeric"),
+    "amounts as floats": _retype("numeric", "double precision"),
+    "dates as timestamps": _retype("date", "timestamp"),
+    "timestamps with a zone": _retype("timestamp without time zone", "timestamp with time zone"),
+    "text of limited length": _retype("text", "varchar(80)"),
     "a day is missing": "".join(f"delete from {t} where date = '2024-06-15';" for t in _DAILY),
     "a month is missing": "".join(
         f"delete from {t} where date >= '2024-02-01' and date < '2024-03-01';" for t in _DAILY

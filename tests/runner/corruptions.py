@@ -862,6 +862,36 @@ _DAILY = (
     ),
 )
 
+
+def _retyped(condition: str, new_type: str) -> str:
+    """Put a view that casts columns in the place of every built table and view that has such."""
+    return f"""
+        do $$ declare found record; begin
+            for found in
+                select
+                    table_schema as schema_name,
+                    table_name as name,
+                    table_name || '_before' as other_name,
+                    string_agg(
+                        case when {condition}
+                            then format('cast(%1$I as {new_type}) as %1$I', column_name)
+                            else quote_ident(column_name)
+                        end, ', ' order by ordinal_position
+                    ) as columns
+                from information_schema.columns
+                where table_schema ~ '^pipedrive_(staging|analytics|reporting)'
+                group by table_schema, table_name
+                having bool_or({condition})
+            loop
+                execute format('alter table %I.%I rename to %I',
+                    found.schema_name, found.name, found.other_name);
+                execute format('create view %I.%I as select %s from %I.%I', found.schema_name,
+                    found.name, found.columns, found.schema_name, found.other_name);
+            end loop;
+        end $$
+        """
+
+
 _BUILT = (
     Corruption(
         "dropped month",
@@ -1038,6 +1068,61 @@ _BUILT = (
         end $$
         """,
         ("*_has_its_type",),
+    ),
+    Corruption(
+        "days as timestamps",
+        "Somebody edited models, and a day or month became a timestamp: date_trunc without a cast.",
+        Stage.BUILT,
+        _retyped("data_type = 'date'", "timestamp"),
+        ("*_date_has_its_type", "*month_has_its_type", "time_spine_date_day_has_its_type"),
+    ),
+    Corruption(
+        "timestamps with a zone",
+        "Somebody edited models, and UTC timestamps were taken for those of the session's zone.",
+        Stage.BUILT,
+        _retyped("data_type = 'timestamp without time zone'", "timestamp with time zone"),
+        ("*_at_has_its_type", "*_due_to_has_its_type", "*_change_time_has_its_type"),
+    ),
+    Corruption(
+        "counts as decimals",
+        "Somebody edited models, and a count became a decimal number: a sum of counts.",
+        Stage.BUILT,
+        _retyped("data_type = 'bigint' and column_name ~ '_(count|wins)$'", "numeric"),
+        ("*_count_has_its_type", "*_actual_wins_has_its_type"),
+    ),
+    Corruption(
+        "amounts as floats",
+        "Somebody edited models, and values, shares and durations became inexact: percentiles are.",
+        Stage.BUILT,
+        _retyped("data_type = 'numeric'", "double precision"),
+        (
+            "deals_value_has_its_type",
+            "deal_states_value_has_its_type",
+            "pipeline_forecast_*_value_has_its_type",
+            "*_rate_has_its_type",
+            "*_expected_wins_has_its_type",
+            "*_median_days_has_its_type",
+            "deal_stage_visits_days_in_stage_has_its_type",
+            "funnel_conversion_reached_from_previous_has_its_type",
+        ),
+    ),
+    Corruption(
+        "whole days as decimals",
+        "Somebody edited models, and ages in days and positions are whole numbers no more.",
+        Stage.BUILT,
+        _retyped("data_type = 'integer'", "numeric"),
+        (
+            "deals_age_days_has_its_type",
+            "stalled_deals_days_since_last_movement_has_its_type",
+            "monthly_stats_step_order_has_its_type",
+        ),
+    ),
+    Corruption(
+        "steps as numbers",
+        "An import made numbers of the steps.",
+        Stage.BUILT,
+        _retyped("column_name = 'funnel_step'", "numeric"),
+        ("*_funnel_step_has_its_type",),
     ),
     Corruption(
         "e-mail in the report",

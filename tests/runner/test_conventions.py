@@ -36,16 +36,25 @@ if sys.version_info >= (3, 11):  # which dbt-bouncer needs
         tests = [node for node in manifest["nodes"].values() if node["resource_type"] == "test"]
         unit_tests = manifest["unit_tests"].values()
         tested = {read for test in (*tests, *unit_tests) for read in test["depends_on"]["nodes"]}
-        # A calendar reads nothing, and has no data to be wrong.
-        models = {
-            name
-            for name, node in manifest["nodes"].items()
-            if node["resource_type"] == "model" and node["depends_on"]["nodes"]
-        }
+        models = find_models(manifest)
         # Each view of insight is held against a function of its name.
         oracle = (ROOT / "tests" / "runner" / "insight_oracle.py").read_text()
         compared = {name for name in models if f"\ndef {name.split('.')[-1]}(" in oracle}
         assert models - tested - compared == set()
+
+    def test_every_model_has_its_types_tested(manifest: Manifest) -> None:
+        tested = set()
+        for test in manifest["nodes"].values():
+            called = test.get("test_metadata") or {}
+            if called.get("name") == "expect_column_values_to_be_of_type":
+                assert called["namespace"] == "dbt_expectations"
+                node = manifest["nodes"][test["attached_node"]]
+                declared = node["columns"][test["column_name"]]["data_type"].partition("(")[0]
+                name = {"timestamp": "timestamp without time zone"}.get(declared, declared)
+                assert called["kwargs"]["column_type"] == name, test["name"]
+                assert test["name"] == f"{node['name']}_{test['column_name']}_has_its_type"
+                tested.add(node["unique_id"])
+        assert find_models(manifest) - tested == set()
 
     def test_each_convention_can_be_broken(manifest: Manifest, tmp_path: Path) -> None:
         spoiled = spoil(copy.deepcopy(manifest))
@@ -54,6 +63,11 @@ if sys.version_info >= (3, 11):  # which dbt-bouncer needs
             check for number, check in enumerate(CONFIG["manifest_checks"]) if number not in broken
         ]
         assert unbroken == []
+
+
+def find_models(manifest: Manifest) -> set[str]:
+    nodes = manifest["nodes"].items()
+    return {name for name, node in nodes if node["resource_type"] == "model"}
 
 
 def find_broken(manifest: Manifest, folder: Path) -> dict[int, list[str]]:
