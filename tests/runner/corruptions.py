@@ -1098,6 +1098,7 @@ _BUILT = (
         (
             "deals_value_has_its_type",
             "deal_states_value_has_its_type",
+            "changed_deals_events_hash_has_its_type",
             "pipeline_forecast_*_value_has_its_type",
             "*_rate_has_its_type",
             "*_expected_wins_has_its_type",
