@@ -70,7 +70,8 @@ revalued_visits as (
     inner join {{ ref('deal_states') }} as deal_states
         on visits.deal_id = deal_states.deal_id
     where
-        visits.entered_month < visits.left_month
+        deal_states.value_history is not null
+        and visits.entered_month < visits.left_month
         and visits.entered_month + interval '1 month'
         <= cast(deal_states.value_history -> -1 ->> 'date' as timestamp)
 
