@@ -32,13 +32,19 @@ _ON_A_STAGE: dict[str, Callable[[Stage, int], Outcome]] = {
     "load": subjects.measure_load,  # last: it makes every row late
 }
 SUBJECTS = (*_ON_A_STAGE, "growth")
+ON_REQUEST = ("report",)
+"""Not part of all: it builds a warehouse of its own for one command."""
 
 
 def main() -> None:
     """Parse the command line, measure, print and write."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks.bench", description=__doc__)
-    parser.add_argument("--only", choices=SUBJECTS, action="append", help="Measure only this.")
-    parser.add_argument("--rows", type=int, default=1_000_000, help="Rows of each large table.")
+    parser.add_argument(
+        "--only", choices=(*SUBJECTS, *ON_REQUEST), action="append", help="Measure only this."
+    )
+    parser.add_argument(
+        "--rows", type=int, default=1_000_000, help="Rows of each large table; deals for report."
+    )
     parser.add_argument("--repeats", type=int, default=3, help="Turns of each contender.")
     parser.add_argument("--name", default="results", help="Of the files written.")
     options = parser.parse_args()
@@ -67,6 +73,8 @@ def measure(names: Sequence[str], rows: int, repeats: int) -> list[Outcome]:
                 print(f"{outcomes[-1].title} …", flush=True)
     if "growth" in names:
         outcomes.append(subjects.measure_growth(rows, repeats))
+    if "report" in names:
+        outcomes.append(subjects.measure_report(rows, repeats))
     return sorted(outcomes, key=lambda outcome: outcome.title)
 
 

@@ -8,7 +8,7 @@ from datetime import date, timedelta
 
 from benchmarks import peers
 from benchmarks.hand_sql import HandSql
-from benchmarks.raw_rows import LAST_DAY, History
+from benchmarks.raw_rows import LAST_DAY, DealHistory, History
 from benchmarks.stage import DBT_VARS, Cost, Stage, open_stage
 
 NIGHT = ("--source-dt", str(LAST_DAY))
@@ -279,6 +279,27 @@ def measure_load(stage: Stage, repeats: int) -> Outcome:
     ).run(repeats)
     ratio = contest.ratio("funnel load", "COPY of the two large files")
     return Outcome("g) Loading", contest.figures(), (Goal("funnel load / COPY", ratio, 1.3),))
+
+
+def measure_report(deals: int, repeats: int) -> Outcome:
+    """The report on a warehouse with many deals, and what it is made of on the terminal."""
+    views = ("conversion", "velocity", "losses", "owners", "stalled", "forecast")
+    with open_stage(DealHistory(deals, MONTHS)) as stage:
+        report = ("report", "--output", str(stage.home / "report.html"))
+        costs = [stage.funnel(*report) for _ in range(repeats)]
+        shown = _Contest({f"funnel show {view}": _timed(stage, "show", view) for view in views})
+        shown.run(repeats)
+    seconds = Figure("funnel report", tuple(cost.seconds for cost in costs))
+    runner = Figure("funnel report, runner", tuple(cost.megabytes for cost in costs), "MB")
+    server = Figure("funnel report, server", tuple(cost.server_megabytes for cost in costs), "MB")
+    return Outcome(
+        f"h) A report on {deals:,} deals",
+        (seconds, runner, server, *shown.figures()),
+        (
+            Goal("funnel report", seconds.median, 20, "s"),
+            Goal("funnel report, runner", runner.median, 500, "MB"),
+        ),
+    )
 
 
 def _timed(stage: Stage, *arguments: str) -> Callable[[], float]:

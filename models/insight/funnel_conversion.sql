@@ -3,7 +3,7 @@ with
 deals as (
 
     select
-        cast(date_trunc('month', {{ local_date('created_at') }}) as date) as cohort_month,
+        {{ local_month('created_at') }} as cohort_month,
         furthest_step_order,
         entered_steps,
         count(*) as deals_count

@@ -1,5 +1,5 @@
 select
-    cast(date_trunc('month', {{ local_date('lost_at') }}) as date) as month,
+    {{ local_month('lost_at') }} as month,
     coalesce(current_kpi_name, 'No stage') as kpi_name,
     current_funnel_step as funnel_step,
     current_step_order as step_order,

@@ -14,21 +14,42 @@ stage_steps as (
 ),
 
 -- What was entered after a deal was won, or lost, says nothing about winning it.
-visits as (
+visits as not materialized (
 
     select
         kpi_name,
-        cast(date_trunc('month', {{ local_date('entered_at') }}) as date) as entered_month,
-        case
-            when attempt_outcome = 'won'
-                then cast(date_trunc('month', {{ local_date('attempt_ended_at') }}) as date)
-        end as won_month,
-        case
-            when attempt_outcome = 'won'
-                then round(extract(epoch from attempt_ended_at - entered_at) / 86400, 4)
-        end as days_to_win
+        entered_at,
+        case when attempt_outcome = 'won' then attempt_ended_at end as won_at
     from {{ ref('deal_stage_visits') }}
     where attempt_ended_at is null or entered_at <= attempt_ended_at
+
+),
+
+-- Of months there are few, of visits many.
+cohorts as (
+
+    select
+        kpi_name,
+        {{ local_month('entered_at') }} as entered_month,
+        {{ local_month('won_at') }} as won_month,
+        count(*) as visits_count
+    from visits
+    group by kpi_name, entered_month, won_month
+
+),
+
+-- The wins, the fastest first.
+wins as (
+
+    select
+        kpi_name,
+        age(cast(won_month as timestamp), entered_month) as time_to_win,
+        sum(visits_count) over (
+            partition by kpi_name order by age(cast(won_month as timestamp), entered_month)
+        ) as wins_so_far,
+        sum(visits_count) over (partition by kpi_name) as wins_count
+    from cohorts
+    where won_month is not null
 
 ),
 
@@ -37,14 +58,45 @@ horizons as (
 
     select
         kpi_name,
+        min(time_to_win) as horizon
+    from wins
+    where wins_so_far >= 0.9 * wins_count
+    group by kpi_name
+
+),
+
+win_rates as (
+
+    select
+        horizons.kpi_name,
+        horizons.horizon,
         cast(
-            percentile_cont(0.5) within group (order by days_to_win) as numeric(18, 4)
-        ) as median_days_to_win,
-        percentile_disc(0.9) within group (
-            order by age(cast(won_month as timestamp), entered_month)
-        ) as horizon
+            round(
+                coalesce(sum(cohorts.visits_count) filter (
+                    where cohorts.won_month <= cohorts.entered_month + horizons.horizon
+                ), 0) / sum(cohorts.visits_count), 4
+            ) as numeric(18, 4)
+        ) as win_rate
+    from horizons
+    left join cohorts
+        on
+            horizons.kpi_name = cohorts.kpi_name
+            and cohorts.entered_month + horizons.horizon < cast('{{ this_month }}' as date)
+    group by horizons.kpi_name, horizons.horizon
+
+),
+
+durations as (
+
+    select
+        kpi_name,
+        cast(
+            percentile_cont(0.5) within group (
+                order by round(extract(epoch from won_at - entered_at) / 86400, 4)
+            ) as numeric(18, 4)
+        ) as median_days_to_win
     from visits
-    where won_month is not null
+    where won_at is not null
     group by kpi_name
 
 ),
@@ -52,22 +104,13 @@ horizons as (
 history as (
 
     select
-        horizons.kpi_name,
-        horizons.horizon,
-        horizons.median_days_to_win,
-        cast(
-            round(
-                1.0 * count(*) filter (
-                    where visits.won_month <= visits.entered_month + horizons.horizon
-                ) / nullif(count(visits.kpi_name), 0), 4
-            ) as numeric(18, 4)
-        ) as win_rate
-    from horizons
-    left join visits
-        on
-            horizons.kpi_name = visits.kpi_name
-            and visits.entered_month + horizons.horizon < cast('{{ this_month }}' as date)
-    group by horizons.kpi_name, horizons.horizon, horizons.median_days_to_win
+        win_rates.kpi_name,
+        win_rates.horizon,
+        win_rates.win_rate,
+        durations.median_days_to_win
+    from win_rates
+    inner join durations
+        on win_rates.kpi_name = durations.kpi_name
 
 ),
 
@@ -81,11 +124,8 @@ weighted as (
         deal_states.value,
         case
             when
-                cast(
-                    date_trunc(
-                        'month', {{ local_date('deal_states.current_step_entered_at') }}
-                    ) as date
-                ) + history.horizon < cast('{{ this_month }}' as date)
+                {{ local_month('deal_states.current_step_entered_at') }} + history.horizon
+                < cast('{{ this_month }}' as date)
                 then 0
             else 1
         end as weight

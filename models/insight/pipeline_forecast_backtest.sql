@@ -3,18 +3,17 @@
 with
 
 -- What was entered after a deal was won, or lost, says nothing about winning it.
-visits as (
+visits as not materialized (
 
     select
         kpi_name,
         deal_id,
         attempt_outcome,
-        cast(date_trunc('month', {{ local_date('entered_at') }}) as date) as entered_month,
-        cast(date_trunc('month', {{ local_date('attempt_ended_at') }}) as date) as ended_month,
+        {{ local_month('entered_at') }} as entered_month,
+        case when attempt_outcome = 'won' then {{ local_month('attempt_ended_at') }} end
+            as won_month,
         least(
-            cast(
-                date_trunc('month', {{ local_date('least(exited_at, attempt_ended_at)') }}) as date
-            ),
+            {{ local_month('least(exited_at, attempt_ended_at)') }},
             cast('{{ last_month }}' as date)
         ) as left_month
     from {{ ref('deal_stage_visits') }}
@@ -22,65 +21,112 @@ visits as (
 
 ),
 
--- Visits that lasted over the end of a month, and are so seen in the forecast of it.
+-- Of months there are few, of visits many.
 stays as (
 
     select
         visits.kpi_name,
         visits.attempt_outcome,
         visits.entered_month,
+        visits.won_month,
         visits.left_month,
-        deal_states.value as value_now,
+        count(*) as deals_count,
+        sum(deal_states.value) as value,
+        count(deal_states.value) as valued_count
+    from visits
+    left join {{ ref('deal_states') }} as deal_states
+        on visits.deal_id = deal_states.deal_id
+    group by
+        visits.kpi_name,
+        visits.attempt_outcome,
+        visits.entered_month,
+        visits.won_month,
+        visits.left_month
+
+),
+
+cohorts as (
+
+    select
+        kpi_name,
+        entered_month,
+        won_month,
+        age(cast(won_month as timestamp), entered_month) as time_to_win,
+        sum(deals_count) as visits_count
+    from stays
+    group by kpi_name, entered_month, won_month
+
+),
+
+-- Seen at the end of a month, by deals whose value was recorded anew after that of the arrival.
+revalued_visits as (
+
+    select
+        visits.kpi_name,
+        visits.entered_month,
+        visits.left_month,
         deal_states.value_history
     from visits
     inner join {{ ref('deal_states') }} as deal_states
         on visits.deal_id = deal_states.deal_id
-    where visits.entered_month < visits.left_month
+    where
+        deal_states.value_history is not null
+        and visits.entered_month < visits.left_month
+        and visits.entered_month + interval '1 month'
+        <= cast(deal_states.value_history -> -1 ->> 'date' as timestamp)
 
 ),
 
--- Added up before they are spread over their months: of those there are few, of visits many.
+value_changes as (
+
+    select
+        revalued_visits.kpi_name,
+        revalued_visits.entered_month,
+        cast(entry.recorded ->> 'value' as numeric) as new_value,
+        cast(
+            -- The last entry is number -1, and nothing comes before the first.
+            revalued_visits.value_history
+            -> nullif(cast(entry.position as integer) - 2, -1) ->> 'value' as numeric
+        ) as old_value,
+        least(
+            revalued_visits.left_month,
+            cast(date_trunc('month', cast(entry.recorded ->> 'date' as timestamp)) as date)
+        ) as until_month
+    from revalued_visits
+    cross join
+        lateral
+        jsonb_array_elements(revalued_visits.value_history)
+        with ordinality as entry (recorded, position)
+
+),
+
+-- The value at the end of a month is that of today without the changes recorded later.
 spells as (
 
     select
         kpi_name,
         attempt_outcome,
         entered_month,
-        left_month,
-        count(*) as deals_count,
-        sum(value_now) filter (where attempt_outcome = 'won') as won_value
+        left_month as until_month,
+        deals_count,
+        value,
+        valued_count,
+        case when attempt_outcome = 'won' then value end as won_value
     from stays
-    group by kpi_name, attempt_outcome, entered_month, left_month
-
-),
-
--- A value counts from the month in which it was recorded until that of the next one.
-value_spells as (
-
+    where entered_month < left_month
+    union all
     select
-        stays.kpi_name,
-        stays.entered_month,
-        greatest(
-            stays.entered_month,
-            cast(date_trunc('month', cast(entry.recorded ->> 'date' as date)) as date)
-        ) as begin_month,
-        least(
-            stays.left_month,
-            cast(
-                date_trunc(
-                    'month',
-                    cast(
-                        stays.value_history -> cast(entry.position as integer) ->> 'date' as date
-                    )
-                ) as date
-            )
-        ) as end_month,
-        sum(cast(entry.recorded ->> 'value' as numeric)) as value
-    from stays
-    cross join
-        lateral
-        jsonb_array_elements(stays.value_history) with ordinality as entry (recorded, position)
-    group by stays.kpi_name, stays.entered_month, begin_month, end_month
+        kpi_name,
+        null as attempt_outcome,
+        entered_month,
+        until_month,
+        0 as deals_count,
+        coalesce(sum(old_value), 0) - coalesce(sum(new_value), 0) as value,
+        count(old_value) - count(new_value) as valued_count,
+        null as won_value
+    from value_changes
+    where entered_month < until_month
+    group by kpi_name, entered_month, until_month
 
 ),
 
@@ -93,50 +139,17 @@ open_deals as (
         sum(spells.deals_count) as deals_count,
         sum(spells.deals_count) filter (where spells.attempt_outcome = 'won') as won_count,
         sum(spells.deals_count) filter (where spells.attempt_outcome is null) as still_open_count,
-        sum(spells.won_value) as won_value
+        sum(spells.won_value) as won_value,
+        case when sum(spells.valued_count) > 0 then sum(spells.value) end as value
     from spells
     cross join
         lateral
         generate_series(
             cast(spells.entered_month as timestamp),
-            spells.left_month - interval '1 month',
+            spells.until_month - interval '1 month',
             interval '1 month'
         ) as month_ends (month)
     group by spells.kpi_name, spells.entered_month, month_ends.month
-
-),
-
-open_values as (
-
-    select
-        value_spells.kpi_name,
-        value_spells.entered_month,
-        cast(month_ends.month as date) as month,
-        sum(value_spells.value) as value
-    from value_spells
-    cross join
-        lateral
-        generate_series(
-            cast(value_spells.begin_month as timestamp),
-            value_spells.end_month - interval '1 month',
-            interval '1 month'
-        ) as month_ends (month)
-    group by value_spells.kpi_name, value_spells.entered_month, month_ends.month
-
-),
-
-cohorts as (
-
-    select
-        kpi_name,
-        entered_month,
-        case when attempt_outcome = 'won' then ended_month end as won_month,
-        case
-            when attempt_outcome = 'won' then age(cast(ended_month as timestamp), entered_month)
-        end as time_to_win,
-        count(*) as visits_count
-    from visits
-    group by kpi_name, entered_month, won_month, time_to_win
 
 ),
 
@@ -202,7 +215,6 @@ weighted as (
 
     select
         open_deals.*,
-        open_values.value,
         case
             when open_deals.entered_month + win_rates.horizon < open_deals.month then 0
             else win_rates.win_rate
@@ -212,11 +224,6 @@ weighted as (
         on
             open_deals.month = win_rates.month
             and open_deals.kpi_name = win_rates.kpi_name
-    left join open_values
-        on
-            open_deals.month = open_values.month
-            and open_deals.kpi_name = open_values.kpi_name
-            and open_deals.entered_month = open_values.entered_month
 
 )
 

@@ -11,7 +11,8 @@ open_deals as (
 
 ),
 
-limits as (
+-- Computed once: a plan in parallel would have each of its processes sort all visits.
+limits as materialized (
 
     select
         kpi_name,

@@ -3,7 +3,7 @@ with
 stays as (
 
     select
-        cast(date_trunc('month', {{ local_date('exited_at') }}) as date) as month,
+        {{ local_month('exited_at') }} as month,
         kpi_name,
         funnel_step,
         step_order,
@@ -12,7 +12,7 @@ stays as (
     where exited_at is not null and funnel_step is not null
     union all
     select
-        cast(date_trunc('month', {{ local_date('won_at') }}) as date) as month,
+        {{ local_month('won_at') }} as month,
         'Whole funnel' as kpi_name,
         null as funnel_step,
         0 as step_order,

@@ -4,7 +4,7 @@ closed_deals as (
 
     select
         status,
-        cast(date_trunc('month', {{ local_date('coalesce(won_at, lost_at)') }}) as date) as month
+        {{ local_month('coalesce(won_at, lost_at)') }} as month
     from {{ ref('deal_states') }}
     where status <> 'open'
 

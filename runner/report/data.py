@@ -39,6 +39,8 @@ OWNER_MONTHS = 12
 STALLED_LISTED = 10
 _COMPARED_MONTHS = 13  # the month, the one before, and the same one a year ago
 
+_SESSION = "set work_mem = '32MB'; set max_parallel_workers_per_gather = 0; set jit = off"
+
 
 @dataclass(frozen=True)
 class OwnerTotal:
@@ -185,13 +187,14 @@ def read_report(
         raise FunnelError(
             f"{month:%Y-%m} is not built", hint="`funnel show --last 12` shows which months are."
         )
-    # The views look at the visits of all deals: two at a time, and in memory rather than on disk.
+    # The views look at the visits of all deals: two at a time, each by one process.
     with closing(connect(project)) as second, ThreadPoolExecutor(1) as aside:
         for session in (connection, second):
             with session.cursor() as cursor:
-                cursor.execute("set work_mem = '128MB'")
+                cursor.execute(_SESSION)
         backtest = aside.submit(read_rows, second, project, ForecastBacktest)
-        stalled = aside.submit(_read_stalled, second, project)
+        velocity = aside.submit(read_rows, second, project, StepVelocity, compared)
+        stalled_steps, stalled_longest = _read_stalled(connection, project)
         data = ReportData(
             month=month,
             funnels=funnels[-TREND_MONTHS:],
@@ -199,19 +202,17 @@ def read_report(
             conversion=read_rows(
                 connection, project, StepConversion, Period.ending(month, COHORTS)
             ),
-            velocity=read_rows(connection, project, StepVelocity, compared),
             losses=read_rows(connection, project, LossCount, Period.ending(month, 1)),
             win_rates=read_rows(connection, project, WinRate, compared),
             owners=_read_owners(connection, project, Period.ending(month, OWNER_MONTHS)),
+            stalled_steps=stalled_steps,
+            stalled_longest=stalled_longest,
             forecast=read_rows(connection, project, StepForecast),
             won_step=str(project.var("won_step")),
             mature_after_days=int(project.var("mature_after_days")),
             names=read_owner_names(connection, project) if with_names else {},
         )
-        steps, longest = stalled.result()
-        return replace(
-            data, backtest=backtest.result(), stalled_steps=steps, stalled_longest=longest
-        )
+        return replace(data, backtest=backtest.result(), velocity=velocity.result())
 
 
 def _read_owners(connection: Connection, project: Project, period: Period) -> list[OwnerTotal]:
