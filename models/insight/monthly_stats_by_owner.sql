@@ -35,8 +35,11 @@ owner_changes as (
 
     select * from {{ ref('deal_staging') }}
     where
-        user_id is not null
-        and deal_id = any(array(select stage_changes.deal_id from stage_changes))
+        deal_id is not null
+        {%- if window_months() | length <= 12 %}
+            and deal_id = any(array(select stage_changes.deal_id from stage_changes))
+        {%- endif %}
+        and user_id is not null
 
 ),
 
@@ -45,7 +48,6 @@ changes as (
     select
         deal_id,
         change_time,
-        date,
         funnel_step,
         null as user_id
     from stage_changes
@@ -53,7 +55,6 @@ changes as (
     select
         deal_id,
         change_time,
-        date,
         null as funnel_step,
         user_id
     from owner_changes
@@ -89,7 +90,7 @@ owned_changes as (
 events as (
 
     select
-        cast(date_trunc('month', date) as date) as month,
+        {{ local_month('change_time') }} as month,
         deal_id,
         funnel_step,
         change_time as event_at,
@@ -98,7 +99,7 @@ events as (
     where funnel_step is not null
     union all
     select
-        cast(date_trunc('month', date) as date) as month,
+        {{ local_month('due_to') }} as month,
         deal_id,
         funnel_step,
         due_to as event_at,
@@ -112,32 +113,37 @@ events as (
 
 ),
 
+-- By the position of the step first: to sort its text takes longer.
 ranked_events as (
 
     select
-        *,
+        events.month,
+        events.deal_id,
+        events.owner_id,
+        funnel_steps.step_order,
+        funnel_steps.funnel_step,
+        funnel_steps.kpi_name,
         row_number() over (
-            partition by month, funnel_step, deal_id
-            order by event_at, owner_id
+            partition by
+                events.month,
+                funnel_steps.step_order,
+                funnel_steps.funnel_step,
+                events.deal_id
+            order by events.event_at, events.owner_id
         ) as event_rank
     from events
+    inner join funnel_steps
+        on events.funnel_step = funnel_steps.funnel_step
 
 )
 
 select
-    ranked_events.month,
-    ranked_events.owner_id,
-    funnel_steps.kpi_name,
-    ranked_events.funnel_step,
-    funnel_steps.step_order,
-    count(*) filter (where ranked_events.event_rank = 1) as deals_count,
-    count(distinct ranked_events.deal_id) as owner_deals_count
+    month,
+    owner_id,
+    kpi_name,
+    funnel_step,
+    step_order,
+    count(*) filter (where event_rank = 1) as deals_count,
+    count(distinct deal_id) as owner_deals_count
 from ranked_events
-inner join funnel_steps
-    on ranked_events.funnel_step = funnel_steps.funnel_step
-group by
-    ranked_events.month,
-    ranked_events.owner_id,
-    funnel_steps.kpi_name,
-    ranked_events.funnel_step,
-    funnel_steps.step_order
+group by month, owner_id, step_order, funnel_step, kpi_name

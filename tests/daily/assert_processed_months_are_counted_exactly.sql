@@ -29,10 +29,10 @@ counted_months as (
 
 ),
 
-deal_days as (
+events as (
 
-    select distinct
-        cast(date_trunc('month', date) as date) as month,
+    select
+        {{ local_month('due_to') }} as month,
         'activity' as field,
         kpi_name,
         deal_id,
@@ -43,8 +43,8 @@ deal_days as (
         and deal_id is not null
         and {{ in_test_scope('due_to') }}
     union all
-    select distinct
-        cast(date_trunc('month', date) as date) as month,
+    select
+        {{ local_month('change_time') }} as month,
         field,
         kpi_name,
         deal_id,
@@ -55,6 +55,52 @@ deal_days as (
         and deal_id is not null
         and {{ in_test_scope('change_time') }}
 
+),
+
+-- Grouped twice instead of counting distinct deals, for which the server would sort all events.
+deal_days as (
+
+    select
+        events.month,
+        events.field,
+        events.kpi_name,
+        events.deal_id,
+        events.date
+    from events
+    inner join counted_months
+        on
+            events.month = counted_months.month
+            and events.field = counted_months.field
+            and events.kpi_name = counted_months.kpi_name
+            and events.date <= counted_months.last_day
+    group by events.month, events.field, events.kpi_name, events.deal_id, events.date
+
+),
+
+deals as (
+
+    select
+        month,
+        field,
+        kpi_name,
+        deal_id,
+        count(*) as days_count
+    from deal_days
+    group by month, field, kpi_name, deal_id
+
+),
+
+months as (
+
+    select
+        month,
+        field,
+        kpi_name,
+        count(*) as distinct_deals,
+        sum(days_count) as distinct_deal_days
+    from deals
+    group by month, field, kpi_name
+
 )
 
 select
@@ -63,21 +109,14 @@ select
     counted_months.kpi_name,
     counted_months.deals_count,
     counted_months.deal_days_count,
-    count(distinct deal_days.deal_id) as distinct_deals,
-    count(deal_days.deal_id) as distinct_deal_days
+    coalesce(months.distinct_deals, 0) as distinct_deals,
+    coalesce(months.distinct_deal_days, 0) as distinct_deal_days
 from counted_months
-left join deal_days
+left join months
     on
-        counted_months.month = deal_days.month
-        and counted_months.field = deal_days.field
-        and counted_months.kpi_name = deal_days.kpi_name
-        and counted_months.last_day >= deal_days.date
-group by
-    counted_months.month,
-    counted_months.field,
-    counted_months.kpi_name,
-    counted_months.deals_count,
-    counted_months.deal_days_count
-having
-    counted_months.deals_count <> count(distinct deal_days.deal_id)
-    or counted_months.deal_days_count <> count(deal_days.deal_id)
+        counted_months.month = months.month
+        and counted_months.field = months.field
+        and counted_months.kpi_name = months.kpi_name
+where
+    counted_months.deals_count <> coalesce(months.distinct_deals, 0)
+    or counted_months.deal_days_count <> coalesce(months.distinct_deal_days, 0)
