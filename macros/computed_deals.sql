@@ -1,6 +1,7 @@
 {%- macro computed_deals() -%}
     {#- Not by ref: deal_states is built after the model that reads its last state here. #}
-    {%- set states = adapter.get_relation(this.database, this.schema, 'deal_states') -%}
+    {%- set states = none if should_full_refresh()
+        else adapter.get_relation(this.database, this.schema, 'deal_states') -%}
     {%- if states -%}
         select deal_id, events_hash, last_event_at, event_months from {{ states }}
     {%- else -%}

@@ -222,7 +222,8 @@ def _note(
     end = sql.SQL(
         "update {} as older set finished_at = clock_timestamp() from {} as this"
         " where this.backfill_id = %s and older.finished_at is null"
-        " and older.next_day >= this.first_day and older.last_day <= this.last_day"
+        " and older.command in (this.command, 'backfill')"
+        " and older.first_day >= this.first_day and older.last_day <= this.last_day"
         " or older.backfill_id = %s and this.backfill_id = %s"
     ).format(table, table)
     with connection, connection.cursor() as cursor:

@@ -184,8 +184,8 @@ def make_plan(
     _, last_day = find_built_range(connection, schema) if requested else (None, None)
     as_of = max(last_day or window.source_dt, window.source_dt)
     known_through = read_deals_known_through(connection, project.schema(META))
-    if deals_from and known_through and deals_from < window.first_day():
-        known_through = min(known_through, deals_from - timedelta(days=1))
+    if deals_from and deals_from < window.first_day():
+        known_through = min(known_through or as_of, deals_from - timedelta(days=1))
     window = replace(
         window,
         process_through=built if built and built > window.source_dt else None,

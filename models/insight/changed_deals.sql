@@ -44,7 +44,7 @@ changes as (
     from {{ ref('deal_staging') }}
     where
         deal_id is not null
-        and field in ('add_time', 'user_id', 'value', 'stage_id', 'lost_reason', 'status')
+        and field in ({{ deal_fields() }})
         {%- if not compares_all %}
             -- An array, unlike a subquery, reaches the index on deal_id.
             and deal_id = any(array(select touched.deal_id from touched))
@@ -75,7 +75,7 @@ definition as (
 
     select
         sum(hash_record_extended(funnel_steps, 0))
-        + hashtextextended('{{ won_step() }} {{ reporting_timezone() }}', 0) as definition_hash
+        + hashtextextended('{{ deals_definition() }}', 0) as definition_hash
     from {{ ref('funnel_steps') }} as funnel_steps
 
 ),
@@ -113,7 +113,7 @@ compared as (
 
     select
         deals.events_hash,
-        computed_deals.events_hash as computed_hash,
+        coalesce(computed_deals.events_hash, 0) as computed_hash,
         coalesce(deals.deal_id, computed_deals.deal_id) as deal_id
     from deals
     full join computed_deals

@@ -8,9 +8,7 @@ deal_changes as (
         kpi_name collate "C" as kpi_key,
         lower(trim(new_value)) collate "C" as value_key,
         -- At one moment a deal is created, then handed over, valued, moved, and at last closed.
-        array_position(
-            array['add_time', 'user_id', 'value', 'stage_id', 'lost_reason', 'status'], field
-        ) as field_rank
+        array_position(array[{{ deal_fields() }}], field) as field_rank
     from {{ ref('deal_staging') }}
     where
         deal_id is not null

@@ -36,6 +36,7 @@ owner_changes as (
     select * from {{ ref('deal_staging') }}
     where
         deal_id is not null
+        {#- As in changed_deals: beyond a year it is quicker to read all. #}
         {%- if window_months() | length <= 12 %}
             and deal_id = any(array(select stage_changes.deal_id from stage_changes))
         {%- endif %}

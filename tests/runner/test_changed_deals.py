@@ -19,6 +19,11 @@ def built(empty: Funnel, tmp_path: Path) -> Funnel:
     return empty
 
 
+def plain_dbt(funnel: Funnel, *arguments: str) -> None:
+    outcome = funnel("db", "exec", "--", "dbt", *arguments)
+    assert outcome.returncode == 0, outcome.stdout
+
+
 def mark_all(funnel: Funnel) -> None:
     funnel.query("update pipedrive_analytics.deal_states set owner_id = -1")
     funnel.query("update pipedrive_analytics.deal_stage_visits set owner_id = -1")
@@ -64,6 +69,54 @@ def test_a_table_that_is_gone_is_built_whole(built: Funnel, table: str) -> None:
     built.query(f"drop table pipedrive_analytics.{table} cascade")
     built.done(*RUN, "--backfill-period", "0")
     assert tables(built) == clean
+
+
+def test_a_vanished_deal_goes_also_where_nobody_knows_its_events(built: Funnel) -> None:
+    ((deal,),) = built.query(
+        "update pipedrive_analytics.deal_states set events_hash = null where deal_id = ("
+        " select max(deal_id) from pipedrive_analytics.deal_states"
+        " where event_months = array[date '2024-06-01']) returning deal_id"
+    )
+    built.query(f"delete from pipedrive_raw.deal_changes where deal_id = {deal}")
+    built.done(*RUN)
+    for table in ("deal_states", "deal_stage_visits"):
+        query = f"select deal_id from pipedrive_analytics.{table} where deal_id = {deal}"
+        assert built.query(query) == []
+
+
+def test_visits_that_are_built_whole_on_their_own_are_not_trusted(built: Funnel) -> None:
+    clean = tables(built)
+    old = ("--vars", "{source_dt: '2024-05-31', as_of: '2024-05-31'}")
+    plain_dbt(built, "run", "--full-refresh", "--select", "deal_events", "deal_stage_visits", *old)
+    assert tables(built)["deal_stage_visits"] != clean["deal_stage_visits"]
+    built.done(*RUN)
+    assert tables(built)["deal_stage_visits"] == clean["deal_stage_visits"]
+
+
+def test_a_full_refresh_mends_what_no_run_can_read(built: Funnel) -> None:
+    clean = tables(built)
+    built.query("alter table pipedrive_analytics.deal_states drop column events_hash cascade")
+    assert "ERROR model changed_deals" in built(*RUN).stderr
+    dbt_vars = ("--vars", "{source_dt: '2024-06-30'}")
+    plain_dbt(built, "run", "--full-refresh", "--select", "changed_deals+", *dbt_vars)
+    assert tables(built) == clean
+
+
+def test_a_stopped_rebuild_is_not_ended_by_a_shorter_one(built: Funnel) -> None:
+    built.query(
+        "alter table pipedrive_analytics.daily_deal_stats"
+        " add constraint broken check (date < '2024-01-01') not valid"
+    )
+    quickly = ("--yes", "--no-tests", "--no-freshness")
+    assert built("rebuild", "--from", "2023-06-01", *quickly).returncode == 1
+    built.query("alter table pipedrive_analytics.daily_deal_stats drop constraint broken")
+    built.done("rebuild", "--from", "2024-01-01", *quickly)
+    status = json.loads(built.done("status", "--json").stdout)
+    assert status["unfinished_backfill"]["next_day"] == "2024-01-01"
+    built.done("backfill", "--from", "2023-06-01", "--to", "2024-06-30", *quickly[1:])
+    assert json.loads(built.done("status", "--json").stdout)["unfinished_backfill"]
+    built.done("rebuild", "--from", "2023-06-01", *quickly)
+    assert not json.loads(built.done("status", "--json").stdout)["unfinished_backfill"]
 
 
 def test_rebuild_computes_all_deals(built: Funnel) -> None:
