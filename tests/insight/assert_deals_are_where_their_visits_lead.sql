@@ -3,26 +3,20 @@
 -- again: `dbt build --full-refresh --select changed_deals+`.
 with
 
-tested_deals as (
-
-    {{ tested_deals() }}
-
-),
-
 visits as (
 
     select
         *,
         row_number() over (partition by deal_id order by visit_number desc) = 1 as is_last
     from {{ ref('deal_stage_visits') }}
-    where deal_id in (select tested_deals.deal_id from tested_deals)
+    where {{ is_tested_deal() }}
 
 ),
 
 states as (
 
     select * from {{ ref('deal_states') }}
-    where deal_id in (select tested_deals.deal_id from tested_deals)
+    where {{ is_tested_deal() }}
 
 ),
 

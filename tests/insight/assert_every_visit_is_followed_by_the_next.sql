@@ -4,12 +4,6 @@
 -- `dbt build --full-refresh --select changed_deals+`.
 with
 
-tested_deals as (
-
-    {{ tested_deals() }}
-
-),
-
 visits as (
 
     select
@@ -20,7 +14,7 @@ visits as (
         lead(step_order) over in_order as next_step_order,
         max(attempt_number) over (partition by deal_id) as last_attempt_number
     from {{ ref('deal_stage_visits') }}
-    where deal_id in (select tested_deals.deal_id from tested_deals)
+    where {{ is_tested_deal() }}
     window in_order as (partition by deal_id order by visit_number)
 
 )
