@@ -167,9 +167,16 @@ class Home:
         self.funnel.query("update pipedrive_reporting.monthly_stats set deals_count = 1000")
         # As if they were made of other events: a run leaves alone what is made of the same ones.
         self.funnel.query(
-            "update pipedrive_analytics.deal_states set events_hash = 0, loss_count = 1000"
+            """
+            with spoiled as (
+                update pipedrive_analytics.deal_states set events_hash = 0, loss_count = 1000
+                where last_event_at >= '2024-01-01'
+                returning deal_id
+            )
+            update pipedrive_analytics.deal_stage_visits set owner_id = 1000
+            where deal_id in (select deal_id from spoiled)
+            """
         )
-        self.funnel.query("update pipedrive_analytics.deal_stage_visits set owner_id = 1000")
         return self.fingerprint()
 
     def drop(self) -> None:
