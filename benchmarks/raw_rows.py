@@ -70,8 +70,14 @@ class History:
 
     def fill(self, connection: Connection, schema: str = "pipedrive_raw") -> None:
         """Replace the events of a loaded raw schema; types, stages and fields stay."""
+        connection.autocommit = True
+        with connection.cursor() as cursor:
+            for statement in self._statements(schema).split(";"):
+                cursor.execute(statement)
+
+    def _statements(self, schema: str) -> str:
         days = (LAST_DAY - self.first_day).days + 1
-        statements = _FILL.format(
+        return _FILL.format(
             schema=schema,
             numbers=_NUMBERS.format(rows=self.rows),
             begin=f"timestamp '{self.first_day}'",
@@ -79,10 +85,6 @@ class History:
             delivery=DELIVERY,
             spread=max(5, 2 * self.rows // self.months),
         )
-        connection.autocommit = True
-        with connection.cursor() as cursor:
-            for statement in statements.split(";"):
-                cursor.execute(statement)
 
 
 # Deals in the order of their creation. Each has its own pace and gets as far as chance will; most
@@ -189,9 +191,8 @@ class DealHistory(History):
         months: Whole months, the last of them that of LAST_DAY.
     """
 
-    def fill(self, connection: Connection, schema: str = "pipedrive_raw") -> None:
-        """Replace the events of a loaded raw schema; types, stages and fields stay."""
-        statements = _LIVES.format(
+    def _statements(self, schema: str) -> str:
+        return _LIVES.format(
             schema=schema,
             deals=self.rows,
             begin=f"timestamp '{self.first_day} 08:00'",
@@ -199,7 +200,3 @@ class DealHistory(History):
             days=(LAST_DAY - self.first_day).days + 1,
             delivery=DELIVERY,
         )
-        connection.autocommit = True
-        with connection.cursor() as cursor:
-            for statement in statements.split(";"):
-                cursor.execute(statement)
