@@ -30,7 +30,10 @@ from runner.warehouse import connect
 
 ROOT = Path(__file__).resolve().parent.parent
 BUNDLED = ROOT / "packages" / "dbt_expectations"
-TESTS = ("test_name:expect_*", "test_name:has_every_day", "test_name:is_recent")
+TESTS = (
+    "test_name:expect_*",
+    *(f"test_name:{name}" for name in ("has_every_day", "is_recent", "keeps_its_types")),
+)
 WINDOW = {"source_dt": str(LAST_DAY)}
 _LETTERS = {"pass": ".", "warn": "W", "fail": "F", "error": "E"}
 

@@ -29,9 +29,10 @@ counted_months as (
 
 ),
 
-events as (
+-- Distinct, instead of counting distinct deals later, for which the server would sort all events.
+deal_days as (
 
-    select
+    select distinct
         {{ local_month('due_to') }} as month,
         'activity' as field,
         kpi_name,
@@ -43,7 +44,7 @@ events as (
         and deal_id is not null
         and {{ in_test_scope('due_to') }}
     union all
-    select
+    select distinct
         {{ local_month('change_time') }} as month,
         field,
         kpi_name,
@@ -57,36 +58,22 @@ events as (
 
 ),
 
--- Grouped twice instead of counting distinct deals, for which the server would sort all events.
-deal_days as (
-
-    select
-        events.month,
-        events.field,
-        events.kpi_name,
-        events.deal_id,
-        events.date
-    from events
-    inner join counted_months
-        on
-            events.month = counted_months.month
-            and events.field = counted_months.field
-            and events.kpi_name = counted_months.kpi_name
-            and events.date <= counted_months.last_day
-    group by events.month, events.field, events.kpi_name, events.deal_id, events.date
-
-),
-
 deals as (
 
     select
-        month,
-        field,
-        kpi_name,
-        deal_id,
+        deal_days.month,
+        deal_days.field,
+        deal_days.kpi_name,
+        deal_days.deal_id,
         count(*) as days_count
     from deal_days
-    group by month, field, kpi_name, deal_id
+    inner join counted_months
+        on
+            deal_days.month = counted_months.month
+            and deal_days.field = counted_months.field
+            and deal_days.kpi_name = counted_months.kpi_name
+            and deal_days.date <= counted_months.last_day
+    group by deal_days.month, deal_days.field, deal_days.kpi_name, deal_days.deal_id
 
 ),
 

@@ -1,15 +1,49 @@
 -- A row here means a deal whose state and visits tell different stories: another current stage,
--- another first entry of a step, or an end that is not that of its last attempt. Compute the deals
--- again: `dbt build --full-refresh --select changed_deals+`.
+-- another first entry of a step, an end that is not that of its last attempt; or a visit that does
+-- not lead to the next one, so that entries would not be advanced + skipped ahead + moved back +
+-- lost + still there. Compute the deals again:
+-- `dbt build --full-refresh --select changed_deals+`.
 with
+
+ordered_visits as (
+
+    select
+        *,
+        lead(visit_number) over in_order as next_visit_number,
+        lead(entered_at) over in_order as next_entered_at,
+        lead(kpi_name) over in_order as following_kpi_name,
+        lead(step_order) over in_order as next_step_order
+    from {{ ref('deal_stage_visits') }}
+    where {{ is_tested_deal() }}
+    window in_order as (partition by deal_id order by visit_number)
+
+),
 
 visits as (
 
     select
-        *,
-        row_number() over (partition by deal_id order by visit_number desc) = 1 as is_last
-    from {{ ref('deal_stage_visits') }}
-    where {{ is_tested_deal() }}
+        deal_id,
+        visit_number,
+        kpi_name,
+        funnel_step,
+        entered_at,
+        direction,
+        next_visit_number is null as is_last,
+        coalesce(
+            next_visit_number <> visit_number + 1
+            or exited_at > next_entered_at
+            or (direction = 'still there' and next_visit_number is not null)
+            or (direction = 'lost' and next_kpi_name is not null)
+            or (
+                direction not in ('still there', 'lost')
+                and (exited_at, next_kpi_name)
+                is distinct from (next_entered_at, following_kpi_name)
+            )
+            or (direction in ('advanced', 'skipped ahead') and next_step_order <= step_order)
+            or (direction = 'moved back' and next_step_order > step_order),
+            false
+        ) as leads_astray
+    from ordered_visits
 
 ),
 
@@ -54,3 +88,9 @@ inner join first_visits
 where
     cast(states.first_entered_at ->> first_visits.funnel_step as timestamp)
     is distinct from first_visits.entered_at
+union all
+select
+    deal_id,
+    'visit ' || visit_number || ' (' || direction || ') does not lead to the next' as difference
+from visits
+where leads_astray

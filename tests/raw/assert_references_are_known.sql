@@ -4,27 +4,39 @@
 
 with
 
+changes as (
+
+    select
+        lower(trim(changed_field_key)) as field,
+        case when lower(trim(changed_field_key)) = 'user_id' then trim(new_value) end as user_id,
+        count(*) as event_count
+    from {{ source('pipedrive_raw', 'deal_changes') }}
+    where {{ in_test_scope('change_time') }}
+    group by 1, 2
+
+),
+
 referred as (
 
     select
         'users' as missing_in,
-        cast(assigned_to_user as text) as missing
+        cast(assigned_to_user as text) as missing,
+        count(*) as event_count
     from {{ source('pipedrive_raw', 'activity') }}
     where {{ in_test_scope('due_to') }}
+    group by assigned_to_user
     union all
     select
         'users' as missing_in,
-        trim(new_value) as missing
-    from {{ source('pipedrive_raw', 'deal_changes') }}
-    where
-        lower(trim(changed_field_key)) = 'user_id'
-        and {{ in_test_scope('change_time') }}
+        user_id as missing,
+        event_count
+    from changes
     union all
     select
         'fields' as missing_in,
-        lower(trim(changed_field_key)) as missing
-    from {{ source('pipedrive_raw', 'deal_changes') }}
-    where {{ in_test_scope('change_time') }}
+        field as missing,
+        event_count
+    from changes
 
 ),
 
@@ -45,7 +57,7 @@ known as (
 select
     missing_in,
     missing,
-    count(*) as event_count
+    sum(event_count) as event_count
 from referred
 where
     missing <> ''

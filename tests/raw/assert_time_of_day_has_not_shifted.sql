@@ -17,7 +17,7 @@ moments as (
     select
         'activity' as source_table,
         due_to >= {{ day_start(begin) }} as is_recent,
-        extract(epoch from cast(due_to as time)) / 86400 * 2 * pi() as angle
+        date_part('epoch', cast(due_to as time)) / 86400 * 2 * pi() as angle
     from {{ source('pipedrive_raw', 'activity') }}
     where
         due_to >= {{ day_start(before) }}
@@ -26,7 +26,7 @@ moments as (
     select
         'deal_changes' as source_table,
         change_time >= {{ day_start(begin) }} as is_recent,
-        extract(epoch from cast(change_time as time)) / 86400 * 2 * pi() as angle
+        date_part('epoch', cast(change_time as time)) / 86400 * 2 * pi() as angle
     from {{ source('pipedrive_raw', 'deal_changes') }}
     where
         change_time >= {{ day_start(before) }}

@@ -1067,28 +1067,50 @@ _BUILT = (
             end loop;
         end $$
         """,
-        ("*_has_its_type",),
+        ("*_keeps_its_types",),
     ),
     Corruption(
         "days as timestamps",
         "Somebody edited models, and a day or month became a timestamp: date_trunc without a cast.",
         Stage.BUILT,
         _retyped("data_type = 'date'", "timestamp"),
-        ("*_date_has_its_type", "*month_has_its_type", "time_spine_date_day_has_its_type"),
+        (
+            "*_stats*_keeps_its_types",
+            "*_staging_keeps_its_types",
+            "*_monthly_keeps_its_types",
+            "deal_events_keeps_its_types",
+            "funnel_conversion_keeps_its_types",
+            "pipeline_forecast_backtest_keeps_its_types",
+            "step_velocity_keeps_its_types",
+            "time_spine_keeps_its_types",
+        ),
     ),
     Corruption(
         "timestamps with a zone",
         "Somebody edited models, and UTC timestamps were taken for those of the session's zone.",
         Stage.BUILT,
         _retyped("data_type = 'timestamp without time zone'", "timestamp with time zone"),
-        ("*_at_has_its_type", "*_due_to_has_its_type", "*_change_time_has_its_type"),
+        (
+            "*_staging_keeps_its_types",
+            "deal_events_keeps_its_types",
+            "deal_stage_visits_keeps_its_types",
+            "deal_states_keeps_its_types",
+            "deals_keeps_its_types",
+            "stalled_deals_keeps_its_types",
+        ),
     ),
     Corruption(
         "counts as decimals",
         "Somebody edited models, and a count became a decimal number: a sum of counts.",
         Stage.BUILT,
         _retyped("data_type = 'bigint' and column_name ~ '_(count|wins)$'", "numeric"),
-        ("*_count_has_its_type", "*_actual_wins_has_its_type"),
+        (
+            "*_stats*_keeps_its_types",
+            "*_monthly_keeps_its_types",
+            "funnel_conversion_keeps_its_types",
+            "pipeline_forecast*_keeps_its_types",
+            "step_velocity_keeps_its_types",
+        ),
     ),
     Corruption(
         "amounts as floats",
@@ -1096,15 +1118,14 @@ _BUILT = (
         Stage.BUILT,
         _retyped("data_type = 'numeric'", "double precision"),
         (
-            "deals_value_has_its_type",
-            "deal_states_value_has_its_type",
-            "changed_deals_events_hash_has_its_type",
-            "pipeline_forecast_*_value_has_its_type",
-            "*_rate_has_its_type",
-            "*_expected_wins_has_its_type",
-            "*_median_days_has_its_type",
-            "deal_stage_visits_days_in_stage_has_its_type",
-            "funnel_conversion_reached_from_previous_has_its_type",
+            "changed_deals_keeps_its_types",
+            "deal_stage_visits_keeps_its_types",
+            "deal_states_keeps_its_types",
+            "deals_keeps_its_types",
+            "funnel_conversion_keeps_its_types",
+            "pipeline_forecast*_keeps_its_types",
+            "step_velocity_keeps_its_types",
+            "win_rate_monthly_keeps_its_types",
         ),
     ),
     Corruption(
@@ -1112,18 +1133,18 @@ _BUILT = (
         "Somebody edited models, and ages in days and positions are whole numbers no more.",
         Stage.BUILT,
         _retyped("data_type = 'integer'", "numeric"),
-        (
-            "deals_age_days_has_its_type",
-            "stalled_deals_days_since_last_movement_has_its_type",
-            "monthly_stats_step_order_has_its_type",
-        ),
+        ("deals_keeps_its_types", "stalled_deals_keeps_its_types", "monthly_stats_keeps_its_types"),
     ),
     Corruption(
         "steps as numbers",
         "An import made numbers of the steps.",
         Stage.BUILT,
         _retyped("column_name = 'funnel_step'", "numeric"),
-        ("*_funnel_step_has_its_type",),
+        (
+            "*_kpis_keeps_its_types",
+            "funnel_steps_keeps_its_types",
+            "monthly_stats_keeps_its_types",
+        ),
     ),
     Corruption(
         "e-mail in the report",
@@ -1157,7 +1178,7 @@ _BUILT = (
         "The second visits of deals are gone.",
         Stage.BUILT,
         "delete from deal_stage_visits where visit_number = 2",
-        ("assert_every_visit_is_followed_by_the_next",),
+        ("assert_deals_are_where_their_visits_lead",),
     ),
     Corruption(
         "deals elsewhere",
@@ -1211,7 +1232,18 @@ _BUILT = (
         create view pipedrive_staging.deal_staging as
         select * from deal_staging_once union all select * from deal_staging_once;
         """,
-        ("assert_staging_keeps_every_row",),
+        ("deal_staging_keeps_its_volume",),
+    ),
+    Corruption(
+        "activities lost in staging",
+        "Somebody edited a view of the staging area, and a join loses the activities of one type.",
+        Stage.BUILT,
+        """
+        alter view activity_staging rename to activity_staging_complete;
+        create view pipedrive_staging.activity_staging as
+        select * from activity_staging_complete where activity_type <> 'sc_2';
+        """,
+        ("activity_staging_keeps_its_volume",),
     ),
     Corruption(
         "deals lost in staging",

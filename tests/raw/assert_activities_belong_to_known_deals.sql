@@ -7,7 +7,7 @@ with
 
 active_deals as (
 
-    select distinct deal_id from {{ ref('deal_staging') }}
+    select distinct deal_id from {{ source('pipedrive_raw', 'deal_changes') }}
     where {{ in_test_scope('change_time') }}
 
 )
@@ -15,11 +15,11 @@ active_deals as (
 select
     count(*) as activity_count,
     count(active_deals.deal_id) as of_known_deals
-from {{ ref('activity_staging') }} as activities
+from {{ source('pipedrive_raw', 'activity') }} as activities
 left join active_deals
     on activities.deal_id = active_deals.deal_id
 where
-    activities.is_done
+    activities.done
     and activities.deal_id is not null
     and {{ in_test_scope('activities.due_to') }}
 having
