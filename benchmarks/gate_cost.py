@@ -1,25 +1,23 @@
 """Seconds that the tests of a run take beside its models: on ten million raw rows, and on the demo.
 
-    .venv/bin/python benchmarks/gate_cost.py [ROWS_PER_TABLE]
+    .venv/bin/python -m benchmarks.gate_cost [ROWS_PER_TABLE]
 
-Needs about 4 GB of disk and some minutes. Rows are made by the server, from a formula; nothing is
-random. All times are by the clock, medians of three; below them the slowest nodes, as dbt measures
-them while four run at once.
+Needs about 4 GB of disk and some minutes. All times are by the clock, medians of three; below them
+the slowest nodes, as dbt measures them while four run at once.
 """
 
-import os
 import statistics
-import subprocess
 import sys
-import tempfile
 import time
 from collections.abc import Callable, Sequence
 from contextlib import closing
-from datetime import date, timedelta
+from datetime import timedelta
+from functools import partial
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
-import psycopg2
-
+from benchmarks.raw_rows import LAST_DAY, History
+from benchmarks.stage import ROOT, Stage
 from runner.dbt_runner import Dbt
 from runner.demo_data import write_demo
 from runner.local_postgres import LocalPostgres
@@ -27,80 +25,59 @@ from runner.project import Project
 from runner.results import NodeResult
 from runner.warehouse import open_warehouse
 
-ROOT = Path(__file__).resolve().parent.parent
 ROWS = 5_000_000
 """Rows of each of the two tables of events."""
 
 MONTHS = 60
-LAST_DAY = date(2024, 12, 31)
 REPEATS = 3
 
-# A deal every 20 rows, in order of time over five years of working hours. One of 7 activities is
-# of another type than the funnel's, one of 5 is not done; a deal has both activities and changes.
-_FILL = """
-    truncate pipedrive_raw.activity, pipedrive_raw.deal_changes;
-    insert into pipedrive_raw.activity
-        (activity_id, type, assigned_to_user, deal_id, done, due_to)
-    select n, (array['meeting', 'sc_2', 'after_close_call', 'meeting', 'sc_2', 'meeting', 'sc_2'])
-        [n % 7 + 1], n % 12 + 1, 41001 + n / 20, n % 5 > 0,
-        timestamp '2020-01-01 08:00' + n / {per_day} * interval '1 day'
-        + n % {per_day} * (interval '10 hours' / {per_day})
-    from generate_series(1, {rows} - 1) as n;
-    insert into pipedrive_raw.deal_changes (deal_id, change_time, changed_field_key, new_value)
-    select 41001 + n / 20, timestamp '2020-01-01 08:00' + n / {per_day} * interval '1 day'
-        + n % {per_day} * (interval '10 hours' / {per_day}), 'stage_id', n % 9 + 1
-    from generate_series(1, {rows} - 1) as n;
-    analyze pipedrive_raw.activity; analyze pipedrive_raw.deal_changes
-"""
+NIGHTS = [LAST_DAY - timedelta(days=day) for day in range(2 * REPEATS, 0, -1)]
+"""Reference dates whose 30 days touch two months, one after the other."""
 
 
 def main() -> None:
     """Fill, build, measure and print."""
     rows = int(sys.argv[1]) if len(sys.argv) > 1 else ROWS
-    with tempfile.TemporaryDirectory(prefix="funnel-") as folder:
+    with TemporaryDirectory(prefix="funnel-") as folder:
         home = Path(folder) / "home"
-        server = LocalPostgres(home)
-        with server.session():
-            write_demo(Path(folder) / "export")
-            _funnel(home, "load", str(Path(folder) / "export"))
-            run = ("run", "--source-dt", str(LAST_DAY))
-            _funnel(home, *run)
-            with_tests = statistics.median(_funnel(home, *run) for _ in range(REPEATS))
-            without = statistics.median(_funnel(home, *run, "--no-tests") for _ in range(REPEATS))
-            print(f"demo: a run                    {with_tests:7.2f} s")
-            print(f"demo: a run with --no-tests    {without:7.2f} s")
-            with closing(psycopg2.connect(server.url())) as connection, connection as transaction:
-                with transaction.cursor() as cursor:
-                    cursor.execute("drop schema pipedrive_analytics cascade")
-                    cursor.execute(_FILL.format(rows=rows, per_day=rows // 1826))
-            before = str(LAST_DAY - timedelta(days=REPEATS))
+        stage = Stage(home, LocalPostgres(home), History(rows, MONTHS))
+        with stage.server.session():
+            _measure_demo(stage)
+            stage.execute("drop schema pipedrive_analytics cascade")
+            with closing(stage.connect()) as connection:
+                stage.history.fill(connection)
+            before = str(NIGHTS[0] - timedelta(days=1))
             build = ("run", "--source-dt", before, "--months", str(MONTHS), "--no-tests")
-            seconds = _funnel(home, *build, "--no-freshness")
-            print(f"{2 * rows:,} rows: first build {seconds:7.1f} s")
+            print(f"{2 * rows:,} rows: first build {stage.funnel(*build).seconds:7.1f} s")
             _measure(home)
 
 
+def _measure_demo(stage: Stage) -> None:
+    """Print what a warm run of one month takes, with its tests and without."""
+    write_demo(stage.export)
+    stage.funnel("load", str(stage.export))
+    run = ("run", "--source-dt", str(LAST_DAY))
+    stage.funnel(*run)
+    for options in ((), ("--no-tests",)):
+        costs = [stage.funnel(*run, *options) for _ in range(REPEATS)]
+        seconds = statistics.median(cost.seconds for cost in costs)
+        print(f"{'demo: run ' + ' '.join(options):30} {seconds:7.2f} s")
+
+
 def _measure(home: Path) -> None:
-    """Print what the models of a 30-day run take, and what its tests take."""
+    """Print what a 30-day run takes with its tests and without, and the tests alone."""
     dbt = Dbt(Project(ROOT, home))
-    nights = [_night(dbt, LAST_DAY - timedelta(days=day)) for day in reversed(range(REPEATS))]
-    again = [nights[-1]] * REPEATS
+    nights = [dbt.with_vars({"source_dt": str(day), "backfill_period": 30}) for day in NIGHTS]
     with open_warehouse(dbt.project):
-        # Each night brings the events of its day, the nights again bring none.
-        for what, nights_of in {"a night": nights, "the night again": again}.items():
-            costs = [(_clock(_models(night)), _clock(night.test)) for night in nights_of]
-            _print(f"{what}: models", [models for models, _ in costs])
-            _print(f"{what}: tests", [tests for _, tests in costs])
-        everything = dbt.with_vars({**again[0].vars, "full_check": True})
-        _print("full check: tests", [_clock(everything.test) for _ in range(REPEATS)])
-
-
-def _night(dbt: Dbt, day: date) -> Dbt:
-    return dbt.with_vars({"source_dt": str(day), "backfill_period": 30})
-
-
-def _models(dbt: Dbt) -> Callable[[], Sequence[NodeResult]]:
-    return lambda: dbt.build(with_tests=False)
+        # Each night brings the events of its day; the last one again and again brings none.
+        for what, runs in {"a night": nights, "no news": nights[-1:] * len(nights)}.items():
+            models = [_clock(partial(night.build, with_tests=False)) for night in runs[::2]]
+            both = [_clock(night.build) for night in runs[1::2]]
+            _print(f"{what}: models", models)
+            _print(f"{what}: models and tests", both)
+        _print("tests alone", [_clock(nights[-1].test) for _ in range(REPEATS)])
+        everything = dbt.with_vars({**nights[-1].vars, "full_check": True})
+        _print("full check: tests alone", [_clock(everything.test) for _ in range(REPEATS)])
 
 
 def _print(what: str, costs: Sequence[tuple[float, Sequence[NodeResult]]]) -> None:
@@ -114,19 +91,6 @@ def _clock(process: Callable[[], Sequence[NodeResult]]) -> tuple[float, Sequence
     begin = time.monotonic()
     results = process()
     return time.monotonic() - begin, results
-
-
-def _funnel(home: Path, *arguments: str) -> float:
-    begin = time.monotonic()
-    subprocess.run(
-        [sys.executable, "-m", "runner.cli", *arguments],
-        check=True,
-        cwd=ROOT,
-        env={"FUNNEL_HOME": str(home), "PATH": os.environ["PATH"], "PYTHONPATH": str(ROOT)},
-        stdout=subprocess.DEVNULL,
-        stderr=subprocess.DEVNULL,
-    )
-    return time.monotonic() - begin
 
 
 if __name__ == "__main__":
