@@ -3,40 +3,67 @@
 -- --source-dt DATE` does; with plain dbt pass the var process_through.
 with
 
-counted_months as (
+counted_days as (
 
     select
+        date,
         cast(date_trunc('month', date) as date) as month,
         'activity' as field,
         kpi_name,
-        sum(new_deals_count) as deals_count,
-        sum(deals_count) as deal_days_count,
-        max(date) as last_day
+        new_deals_count,
+        deals_count
     from {{ ref('daily_activity_stats') }}
     where {{ in_test_scope('date', is_date=true) }}
-    group by date_trunc('month', date), kpi_name
     union all
     select
+        date,
         cast(date_trunc('month', date) as date) as month,
+        field,
+        kpi_name,
+        new_deals_count,
+        deals_count
+    from {{ ref('daily_deal_stats') }}
+    where {{ in_test_scope('date', is_date=true) }}
+
+),
+
+counted_months as (
+
+    select
+        month,
         field,
         kpi_name,
         sum(new_deals_count) as deals_count,
         sum(deals_count) as deal_days_count,
         max(date) as last_day
-    from {{ ref('daily_deal_stats') }}
-    where {{ in_test_scope('date', is_date=true) }}
-    group by date_trunc('month', date), field, kpi_name
+    from counted_days
+    group by month, field, kpi_name
 
 ),
 
--- Distinct, instead of counting distinct deals later, for which the server would sort all events.
-deal_days as (
+-- Days of a month that is not over.
+days_to_come as (
 
     select distinct
+        counted_months.field,
+        cast(days.date as date) as date
+    from counted_months
+    cross join
+        lateral generate_series(
+            counted_months.last_day + 1,
+            counted_months.month + interval '1 month' - interval '1 day',
+            interval '1 day'
+        ) as days (date)
+
+),
+
+events as (
+
+    select
+        deal_id,
         {{ local_month('due_to') }} as month,
         'activity' as field,
         kpi_name,
-        deal_id,
         date
     from {{ ref('activity_staging') }}
     where
@@ -44,11 +71,11 @@ deal_days as (
         and deal_id is not null
         and {{ in_test_scope('due_to') }}
     union all
-    select distinct
+    select
+        deal_id,
         {{ local_month('change_time') }} as month,
         field,
         kpi_name,
-        deal_id,
         date
     from {{ ref('deal_staging') }}
     where
@@ -58,22 +85,18 @@ deal_days as (
 
 ),
 
+-- By deal first: the server sorts the events, and numbers are compared faster than names.
 deals as (
 
     select
-        deal_days.month,
-        deal_days.field,
-        deal_days.kpi_name,
-        deal_days.deal_id,
-        count(*) as days_count
-    from deal_days
-    inner join counted_months
-        on
-            deal_days.month = counted_months.month
-            and deal_days.field = counted_months.field
-            and deal_days.kpi_name = counted_months.kpi_name
-            and deal_days.date <= counted_months.last_day
-    group by deal_days.month, deal_days.field, deal_days.kpi_name, deal_days.deal_id
+        deal_id,
+        month,
+        field,
+        kpi_name,
+        count(distinct date) as days_count
+    from events
+    where (field, date) not in (select days_to_come.field, days_to_come.date from days_to_come)
+    group by deal_id, month, field, kpi_name
 
 ),
 
