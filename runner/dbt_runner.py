@@ -16,7 +16,12 @@ from functools import cached_property
 from typing import TYPE_CHECKING, Any, cast
 
 from runner.errors import FunnelError
-from runner.manifest_cache import hash_project, keep_manifest, read_manifest
+from runner.manifest_cache import (
+    hash_project,
+    is_of_this_checkout,
+    keep_manifest,
+    read_manifest,
+)
 from runner.masking import mask_emails
 from runner.packages import install_packages
 from runner.project import Project
@@ -115,7 +120,9 @@ class Dbt:
         from dbt.cli.main import dbtRunner
         from dbt.parser.manifest import extended_mashumaro_encoder
 
-        arguments = dbt_arguments(self.project, ["parse"], self.project.overrides)
+        # What dbt remembers of one checkout's files it mistakes for another one's.
+        anew = [] if is_of_this_checkout(self.project) else ["--no-partial-parse"]
+        arguments = dbt_arguments(self.project, ["parse", *anew], self.project.overrides)
         manifest = cast("Manifest", _checked(dbtRunner().invoke(arguments)))
         encoded = manifest.to_msgpack(extended_mashumaro_encoder)
         keep_manifest(self.project, project_hash, encoded)

@@ -41,12 +41,14 @@ def hash_project(project: Project) -> str:
 
 def read_manifest(project: Project, project_hash: str) -> bytes | None:
     """Return what was kept for a project of this hash, or None."""
-    try:
-        kept = _path(project).read_bytes()
-    except OSError:
-        return None
-    begin = f"{project_hash}\n".encode()
-    return kept[len(begin) :] if kept.startswith(begin) else None
+    heading, manifest = _read(project)
+    return manifest if heading == _heading(project, project_hash) else None
+
+
+def is_of_this_checkout(project: Project) -> bool:
+    """Whether what was parsed last, in this home, are the files of this very folder."""
+    heading, _ = _read(project)
+    return heading.endswith(_heading(project, ""))
 
 
 def keep_manifest(project: Project, project_hash: str, manifest: bytes) -> None:
@@ -56,8 +58,21 @@ def keep_manifest(project: Project, project_hash: str, manifest: bytes) -> None:
         path.parent.mkdir(parents=True, exist_ok=True)
         # Renamed into place: another process may read it meanwhile, or this one be killed.
         with tempfile.NamedTemporaryFile(dir=path.parent, prefix=".", delete=False) as file:
-            file.write(f"{project_hash}\n".encode() + manifest)
+            file.write(_heading(project, project_hash) + b"\n" + manifest)
         Path(file.name).replace(path)
+
+
+def _heading(project: Project, project_hash: str) -> bytes:
+    return f"{project_hash} {project.root}".encode()
+
+
+def _read(project: Project) -> tuple[bytes, bytes]:
+    """Return the heading and the manifest of what was kept; both are empty where nothing was."""
+    try:
+        heading, _, manifest = _path(project).read_bytes().partition(b"\n")
+    except OSError:
+        return b"", b""
+    return heading, manifest
 
 
 def _path(project: Project) -> Path:

@@ -46,14 +46,14 @@ days_to_come as (
 
     select distinct
         counted_months.field,
-        cast(days.date as date) as date
+        cast(next_days.day as date) as next_day
     from counted_months
     cross join
         lateral generate_series(
             counted_months.last_day + 1,
             counted_months.month + interval '1 month' - interval '1 day',
             interval '1 day'
-        ) as days (date)
+        ) as next_days (day)
 
 ),
 
@@ -95,7 +95,13 @@ deals as (
         kpi_name,
         count(distinct date) as days_count
     from events
-    where (field, date) not in (select days_to_come.field, days_to_come.date from days_to_come)
+    where
+        (field, date) not in (
+            select
+                days_to_come.field,
+                days_to_come.next_day
+            from days_to_come
+        )
     group by deal_id, month, field, kpi_name
 
 ),

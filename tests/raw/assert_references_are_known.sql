@@ -7,12 +7,21 @@ with
 changes as (
 
     select
-        lower(trim(changed_field_key)) as field,
-        case when lower(trim(changed_field_key)) = 'user_id' then trim(new_value) end as user_id,
-        count(*) as event_count
+        new_value,
+        lower(trim(changed_field_key)) as field
     from {{ source('pipedrive_raw', 'deal_changes') }}
     where {{ in_test_scope('change_time') }}
-    group by 1, 2
+
+),
+
+changes_of_a_kind as (
+
+    select
+        field,
+        case when field = 'user_id' then trim(new_value) end as user_id,
+        count(*) as event_count
+    from changes
+    group by field, case when field = 'user_id' then trim(new_value) end
 
 ),
 
@@ -30,13 +39,13 @@ referred as (
         'users' as missing_in,
         user_id as missing,
         event_count
-    from changes
+    from changes_of_a_kind
     union all
     select
         'fields' as missing_in,
         field as missing,
         event_count
-    from changes
+    from changes_of_a_kind
 
 ),
 

@@ -63,6 +63,17 @@ def test_an_unchanged_project_is_parsed_once(
     assert changed.raw_code == "select 'changed' as field"
 
 
+def test_two_checkouts_may_share_a_home(project: Project) -> None:
+    other = replace(project, root=project.root.with_name("other"))
+    shutil.copytree(project.root, other.root)
+    properties = other.root / "models/reporting/monthly_stats.yml"
+    properties.write_text(properties.read_text().replace("_is_unique", "_is_unambiguous"))
+    for checkout, name in ((project, "unique"), (other, "unambiguous")) * 2:
+        names = {node.name for node in Dbt(checkout).manifest.nodes.values()}
+        tests = {"monthly_stats_is_unique", "monthly_stats_is_unambiguous"}
+        assert names & tests == {f"monthly_stats_is_{name}"}
+
+
 def test_a_broken_file_is_parsed_anew(project: Project) -> None:
     project_hash = hash_project(project)
     keep_manifest(project, project_hash, b"\x93no manifest")
