@@ -20,9 +20,14 @@ funnel_steps as (
 
 ),
 
+-- Read twice, so kept as it is: only with the columns that are needed.
 stage_changes as (
 
-    select * from {{ ref('deal_staging') }}
+    select
+        deal_id,
+        change_time,
+        funnel_step
+    from {{ ref('deal_staging') }}
     where
         field = 'stage_id'
         and funnel_step is not null
@@ -31,11 +36,17 @@ stage_changes as (
 
 ),
 
+-- The field says the same as user_id, but earlier: the view then joins names to these changes only.
 owner_changes as (
 
-    select * from {{ ref('deal_staging') }}
+    select
+        deal_id,
+        change_time,
+        user_id
+    from {{ ref('deal_staging') }}
     where
-        deal_id is not null
+        field = 'user_id'
+        and deal_id is not null
         {#- As in changed_deals: beyond a year it is quicker to read all. #}
         {%- if window_months() | length <= 12 %}
             and deal_id = any(array(select stage_changes.deal_id from stage_changes))
@@ -44,60 +55,38 @@ owner_changes as (
 
 ),
 
-changes as (
+-- From one change of owner to the next; of several at one moment the one with the highest number
+-- counts. Owners change seldom, so to order these takes less than to order all changes.
+ownerships as (
 
     select
         deal_id,
-        change_time,
-        funnel_step,
-        null as user_id
-    from stage_changes
-    union all
-    select
-        deal_id,
-        change_time,
-        null as funnel_step,
-        user_id
+        change_time as owned_from,
+        max(user_id) as owner_id,
+        lead(change_time) over (partition by deal_id order by change_time) as owned_until
     from owner_changes
-
-),
-
--- The owner at one moment is the one that is named last, also where both change at once.
-numbered_changes as (
-
-    select
-        *,
-        count(user_id) over (
-            partition by deal_id
-            order by
-                change_time,
-                user_id is null,
-                user_id
-            rows unbounded preceding
-        ) as owner_number
-    from changes
-
-),
-
-owned_changes as (
-
-    select
-        *,
-        max(user_id) over (partition by deal_id, owner_number) as owner_id
-    from numbered_changes
+    group by deal_id, change_time
 
 ),
 
 events as (
 
+    -- The new owner also has the stage that changes at the same moment.
     select
-        {{ local_month('change_time') }} as month,
-        deal_id,
-        funnel_step,
-        change_time as event_at,
-        owner_id
-    from owned_changes
-    where funnel_step is not null
+        {{ local_month('stage_changes.change_time') }} as month,
+        stage_changes.deal_id,
+        stage_changes.funnel_step,
+        stage_changes.change_time as event_at,
+        ownerships.owner_id
+    from stage_changes
+    left join ownerships
+        on
+            stage_changes.deal_id = ownerships.deal_id
+            and stage_changes.change_time >= ownerships.owned_from
+            and (
+                stage_changes.change_time < ownerships.owned_until
+                or ownerships.owned_until is null
+            )
     union all
     select
         {{ local_month('due_to') }} as month,
@@ -114,37 +103,70 @@ events as (
 
 ),
 
--- By the position of the step first: to sort its text takes longer.
+-- By deal first, which settles nearly every comparison of the sort: numbers compare quicker than
+-- the text of a step.
 ranked_events as (
 
     select
-        events.month,
-        events.deal_id,
-        events.owner_id,
-        funnel_steps.step_order,
-        funnel_steps.funnel_step,
-        funnel_steps.kpi_name,
-        row_number() over (
-            partition by
-                events.month,
-                funnel_steps.step_order,
-                funnel_steps.funnel_step,
-                events.deal_id
-            order by events.event_at, events.owner_id
-        ) as event_rank
+        month,
+        funnel_step,
+        deal_id,
+        owner_id,
+        row_number() over in_order as event_rank,
+        first_value(owner_id) over in_order as first_owner_id
     from events
-    inner join funnel_steps
-        on events.funnel_step = funnel_steps.funnel_step
+    window in_order as (
+        partition by deal_id, month, funnel_step
+        order by event_at, owner_id
+    )
+
+),
+
+-- A deal and each of its owners once. Few deals get another owner within a step and month, so only
+-- these have to be told apart.
+owned_deals as (
+
+    select
+        month,
+        funnel_step,
+        deal_id,
+        owner_id,
+        true as is_first_owner
+    from ranked_events
+    where event_rank = 1
+    union all
+    select distinct
+        month,
+        funnel_step,
+        deal_id,
+        owner_id,
+        false as is_first_owner
+    from ranked_events
+    where owner_id is distinct from first_owner_id
+
+),
+
+counts as (
+
+    select
+        month,
+        owner_id,
+        funnel_step,
+        count(*) filter (where is_first_owner) as deals_count,
+        count(*) as owner_deals_count
+    from owned_deals
+    group by month, owner_id, funnel_step
 
 )
 
 select
-    month,
-    owner_id,
-    kpi_name,
-    funnel_step,
-    step_order,
-    count(*) filter (where event_rank = 1) as deals_count,
-    count(distinct deal_id) as owner_deals_count
-from ranked_events
-group by month, owner_id, step_order, funnel_step, kpi_name
+    counts.month,
+    counts.owner_id,
+    funnel_steps.kpi_name,
+    counts.funnel_step,
+    funnel_steps.step_order,
+    counts.deals_count,
+    counts.owner_deals_count
+from counts
+inner join funnel_steps
+    on counts.funnel_step = funnel_steps.funnel_step
