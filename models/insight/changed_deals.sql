@@ -19,11 +19,11 @@ with
     -- when they were last computed; and those that an earlier run did not come to.
     touched as (
 
-        select deal_id from {{ ref('deal_staging') }}
+        select deal_id from {{ source('pipedrive_raw', 'deal_changes') }}
         where {{ in_window('change_time') }} or change_time >= {{ news_begin }}
         union
-        select deal_id from {{ ref('activity_staging') }}
-        where is_done and ({{ in_window('due_to') }} or due_to >= {{ news_begin }})
+        select deal_id from {{ source('pipedrive_raw', 'activity') }}
+        where done and ({{ in_window('due_to') }} or due_to >= {{ news_begin }})
         union
         select deal_id from ({{ computed_deals() }}) as computed_deals
         where last_event_at >= {{ news_begin }} or event_months && array[{{ list_months() }}]
@@ -33,66 +33,69 @@ with
     ),
 {% endif %}
 
--- What the models of deals read, as a number: the sum of a hash of each event.
-changes as (
+-- What the models of deals read. A raw change says it all: what its value is called is part of the
+-- definition, and looked up for no row.
+events as (
 
     select
         deal_id,
-        sum(hash_record_extended(
-            row(change_time, field, lower(trim(new_value)), kpi_name, funnel_step), 0
-        )) as events_hash
-    from {{ ref('deal_staging') }}
+        true as is_change,
+        hash_record_extended(row(change_time, changed_field_key, new_value), 0) as event_hash
+    from {{ source('pipedrive_raw', 'deal_changes') }}
     where
         deal_id is not null
-        and field in ({{ deal_fields() }})
+        and lower(trim(changed_field_key)) in ({{ deal_fields() }})
         {%- if not compares_all %}
             -- An array, unlike a subquery, reaches the index on deal_id.
             and deal_id = any(array(select touched.deal_id from touched))
         {%- endif %}
         and {{ is_known('change_time') }}
-    group by deal_id
-
-),
-
-activities as (
-
+    union all
     select
         deal_id,
-        sum(hash_record_extended(row(due_to, funnel_step), 1)) as events_hash
+        false as is_change,
+        hash_record_extended(row(due_to, funnel_step), 1) as event_hash
     from {{ ref('activity_staging') }}
     where
         is_done
+        and deal_id is not null
         and funnel_step is not null
         {%- if not compares_all %}
             and deal_id = any(array(select touched.deal_id from touched))
         {%- endif %}
         and {{ is_known('due_to') }}
-    group by deal_id
 
 ),
 
 definition as (
 
     select
-        sum(hash_record_extended(funnel_steps, 0))
+        (
+            select coalesce(sum(hash_record_extended(funnel_steps, 0)), 0)
+            from {{ ref('funnel_steps') }} as funnel_steps
+        )
+        + (
+            select
+                coalesce(
+                    sum(hash_record_extended(row(field, field_value, kpi_name, funnel_step), 0)), 0
+                )
+            from {{ ref('deal_kpis') }}
+        )
         + hashtextextended('{{ deals_definition() }}', 0) as definition_hash
-    from {{ ref('funnel_steps') }} as funnel_steps
 
 ),
 
+-- Activities alone do not make a deal.
 deals as (
 
     select
-        changes.deal_id,
+        deal_id,
         cast(
-            changes.events_hash
-            + coalesce(activities.events_hash, 0)
-            + definition.definition_hash as numeric(38, 0)
+            sum(event_hash) + (select definition.definition_hash from definition) as numeric(38, 0)
         ) as events_hash
-    from changes
-    cross join definition
-    left join activities
-        on changes.deal_id = activities.deal_id
+    from events
+    group by deal_id
+    having bool_or(is_change)
 
 ),
 

@@ -126,9 +126,21 @@ def test_rebuild_computes_all_deals(built: Funnel) -> None:
     assert tables(built) == clean
 
 
-def test_another_definition_of_the_funnel_changes_every_deal_of_the_window(built: Funnel) -> None:
+@pytest.mark.parametrize(
+    ("rename", "options"),
+    [
+        ("", ("--vars", "{won_step: '6'}")),
+        ("update pipedrive_raw.stages set stage_name = 'Parked' where stage_name = 'On Hold'", ()),
+    ],
+    ids=["another won step", "another name of a stage"],
+)
+def test_another_definition_of_the_funnel_changes_every_deal_of_the_window(
+    built: Funnel, rename: str, options: tuple[str, ...]
+) -> None:
     mark_all(built)
-    built.done(*RUN, "--backfill-period", "0", "--vars", "{won_step: '6'}")
+    if rename:
+        built.query(rename)
+    built.done(*RUN, "--backfill-period", "0", *options)
     left, _ = marked(built)
     in_june = "array[date '2024-06-01'] && event_months"
     query = f"select deal_id from pipedrive_analytics.deal_states where {in_june}"
