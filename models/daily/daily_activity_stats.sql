@@ -3,6 +3,7 @@ with
 activity_kpis as (
 
     select distinct
+        kpi_number,
         kpi_name,
         funnel_step
     from {{ ref('activity_kpis') }}
@@ -19,7 +20,7 @@ deal_months as (
         {{ 'union all' if not loop.first }}
         select
             cast('{{ first_day }}' as date) as month,
-            kpi_name,
+            kpi_number,
             deal_id,
             bit_or(1 << (date - cast('{{ first_day }}' as date))) as event_days
         from {{ ref('activity_staging') }}
@@ -28,7 +29,7 @@ deal_months as (
             and deal_id is not null
             and due_to >= {{ day_start(first_day) }}
             and due_to < {{ day_start(until) }}
-        group by kpi_name, deal_id
+        group by kpi_number, deal_id
     {%- endfor %}
 
 ),
@@ -38,11 +39,11 @@ day_patterns as (
 
     select
         month,
-        kpi_name,
+        kpi_number,
         event_days,
         count(*) as pattern_deals_count
     from deal_months
-    group by month, kpi_name, event_days
+    group by month, kpi_number, event_days
 
 ),
 
@@ -66,7 +67,7 @@ counts as (
 
     select
         days.date,
-        day_patterns.kpi_name,
+        day_patterns.kpi_number,
         cast(sum(day_patterns.pattern_deals_count) as bigint) as deals_count,
         cast(
             sum(day_patterns.pattern_deals_count)
@@ -79,7 +80,7 @@ counts as (
         on
             day_patterns.month = days.month
             and day_patterns.event_days & days.day_bit <> 0
-    group by days.date, day_patterns.kpi_name
+    group by days.date, day_patterns.kpi_number
 
 ),
 
@@ -97,7 +98,7 @@ every_day_and_kpi as (
     left join counts
         on
             days.date = counts.date
-            and activity_kpis.kpi_name = counts.kpi_name
+            and activity_kpis.kpi_number = counts.kpi_number
 
 )
 

@@ -3,6 +3,7 @@ with
 deal_kpis as (
 
     select distinct
+        kpi_number,
         field,
         kpi_name,
         funnel_step
@@ -20,17 +21,16 @@ deal_months as (
         {{ 'union all' if not loop.first }}
         select
             cast('{{ first_day }}' as date) as month,
-            field,
-            kpi_name,
+            kpi_number,
             deal_id,
             bit_or(1 << (date - cast('{{ first_day }}' as date))) as event_days
         from {{ ref('deal_staging') }}
         where
-            kpi_name is not null
+            kpi_number is not null
             and deal_id is not null
             and change_time >= {{ day_start(first_day) }}
             and change_time < {{ day_start(until) }}
-        group by field, kpi_name, deal_id
+        group by kpi_number, deal_id
     {%- endfor %}
 
 ),
@@ -40,12 +40,11 @@ day_patterns as (
 
     select
         month,
-        field,
-        kpi_name,
+        kpi_number,
         event_days,
         count(*) as pattern_deals_count
     from deal_months
-    group by month, field, kpi_name, event_days
+    group by month, kpi_number, event_days
 
 ),
 
@@ -69,8 +68,7 @@ counts as (
 
     select
         days.date,
-        day_patterns.field,
-        day_patterns.kpi_name,
+        day_patterns.kpi_number,
         cast(sum(day_patterns.pattern_deals_count) as bigint) as deals_count,
         cast(
             sum(day_patterns.pattern_deals_count)
@@ -83,7 +81,7 @@ counts as (
         on
             day_patterns.month = days.month
             and day_patterns.event_days & days.day_bit <> 0
-    group by days.date, day_patterns.field, day_patterns.kpi_name
+    group by days.date, day_patterns.kpi_number
 
 ),
 
@@ -102,8 +100,7 @@ every_day_and_kpi as (
     left join counts
         on
             days.date = counts.date
-            and deal_kpis.field = counts.field
-            and deal_kpis.kpi_name = counts.kpi_name
+            and deal_kpis.kpi_number = counts.kpi_number
 
 )
 

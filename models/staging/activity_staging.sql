@@ -30,6 +30,14 @@ select
             where other.activity_type is null
         )
     ) as kpi_name,
+    coalesce(
+        named.kpi_number,
+        (
+            select other.kpi_number
+            from activity_kpis as other
+            where other.activity_type is null
+        )
+    ) as kpi_number,
     case
         when named.activity_type is null
             then (

@@ -72,7 +72,8 @@ values_to_count as (
         field_value,
         label
     from ranked_labels
-    where label_rank = 1
+    -- No value, as in a change that empties a field, leads to no KPI.
+    where label_rank = 1 and field_value <> ''
     union all
     -- Null stands for every value that no other row describes.
     select
@@ -108,6 +109,7 @@ select
     field,
     field_value,
     kpi_name,
+    cast(dense_rank() over (order by field, kpi_name) as integer) as kpi_number,
     -- A stage outside the funnel that bears the name of a step's KPI is counted in that step.
     max(funnel_step) over (partition by field, kpi_name) as funnel_step
 from kpis

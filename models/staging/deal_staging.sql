@@ -5,7 +5,7 @@ deal_changes as (
     select
         *,
         lower(trim(changed_field_key)) as field,
-        nullif(lower(trim(new_value)), '') as field_value
+        lower(trim(new_value)) as field_value
     from {{ source('pipedrive_raw', 'deal_changes') }}
 
 ),
@@ -26,15 +26,22 @@ select
         named.kpi_name,
         -- A change that empties a field is no event: a deal without a reason is not lost.
         case
-            when other.field = 'add_time' or deal_changes.field_value is not null
+            when other.field = 'add_time' or trim(deal_changes.new_value) <> ''
                 then other.kpi_name
         end
     ) as kpi_name,
     case
         when named.field_value is not null then named.funnel_step
-        when other.field = 'add_time' or deal_changes.field_value is not null
+        when other.field = 'add_time' or trim(deal_changes.new_value) <> ''
             then other.funnel_step
     end as funnel_step,
+    coalesce(
+        named.kpi_number,
+        case
+            when other.field = 'add_time' or trim(deal_changes.new_value) <> ''
+                then other.kpi_number
+        end
+    ) as kpi_number,
     case
         when other.field = 'user_id' and deal_changes.field_value ~ '^[0-9]{1,18}$'
             then cast(deal_changes.field_value as bigint)
