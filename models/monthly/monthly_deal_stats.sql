@@ -8,11 +8,11 @@ daily_deal_stats as (
 
 -- A deal is new once a month, so the sum over days is the number of distinct deals of the month.
 select
-    cast(date_trunc('month', date) as date) as month,
+    cast(date_trunc('month', cast(date as timestamp)) as date) as month,
     field,
     kpi_name,
     funnel_step,
     cast(sum(new_deals_count) as bigint) as deals_count,
     cast(sum(deals_count) as bigint) as deal_days_count
 from daily_deal_stats
-group by date_trunc('month', date), field, kpi_name, funnel_step
+group by date_trunc('month', cast(date as timestamp)), field, kpi_name, funnel_step
