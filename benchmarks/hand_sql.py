@@ -45,7 +45,7 @@ class _Branch:
         name: activity or deal.
         kpis: A query for the KPIs: what their events are, and what they are called.
         columns: What tells one KPI from another.
-        month: A query for the bits of each deal's days in one month.
+        month: A query for the bits of each deal's days in one month, by number of the KPI.
     """
 
     name: str
@@ -58,12 +58,11 @@ class _Branch:
         daily, monthly = (f"by_hand.{period}_{self.name}_stats" for period in ("daily", "monthly"))
         ends = [min(month + relativedelta(months=1), until) for month in months]
         patterns = " union all ".join(
-            f"select date '{month}' as month, {self.columns}, days, count(*) as deals from ("
+            f"select date '{month}' as month, kpi, days, count(*) as deals from ("
             + self.month.format(begin=month, end=end)
-            + f") as deals group by {self.columns}, days"
+            + ") as deals group by kpi, days"
             for month, end in zip(months, ends, strict=True)
         )
-        on = " and ".join(f"steps.{name} = counts.{name}" for name in self.columns.split(", "))
         return [
             f"create temp table kpis as {self.kpis}",
             "analyze kpis",
@@ -76,14 +75,14 @@ class _Branch:
                 select cast(day as date) as date from generate_series(
                     timestamp '{months[0]}', timestamp '{until}' - interval '1 day', '1 day') as day
             ) as calendar
-            cross join (select distinct {self.columns}, funnel_step from kpis) as steps
+            cross join (select distinct kpi, {self.columns}, funnel_step from kpis) as steps
             left join (
-                select month + day as date, {self.columns}, sum(deals) as deals,
+                select month + day as date, kpi, sum(deals) as deals,
                     sum(deals) filter (where days & ((1 << day) - 1) = 0) as new_deals
                 from ({patterns}) as patterns
                 inner join generate_series(0, 30) as day on days & (1 << day) <> 0
-                group by month + day, {self.columns}
-            ) as counts on calendar.date = counts.date and {on}
+                group by month + day, kpi
+            ) as counts on calendar.date = counts.date and steps.kpi = counts.kpi
             """,
             f"drop table if exists {monthly}",
             f"""
@@ -98,10 +97,14 @@ class _Branch:
 
 _ACTIVITY = _Branch(
     "activity",
-    "select activity_type, kpi_name, funnel_step from pipedrive_staging.activity_kpis",
+    """
+    select activity_type, kpi_name, funnel_step,
+        cast(dense_rank() over (order by kpi_name) as integer) as kpi
+    from pipedrive_staging.activity_kpis
+    """,
     "kpi_name",
     """
-    select coalesce(kpis.kpi_name, 'Unknown') as kpi_name, deal_id,
+    select coalesce(kpis.kpi, (select kpi from kpis where activity_type is null)) as kpi, deal_id,
         bit_or(1 << (cast(due_to as date) - date '{begin}')) as days
     from pipedrive_raw.activity
     left join kpis on kpis.activity_type = lower(trim(activity.type))
@@ -111,11 +114,14 @@ _ACTIVITY = _Branch(
 )
 _DEALS = _Branch(
     "deal",
-    "select field, field_value, kpi_name, funnel_step from pipedrive_staging.deal_kpis",
+    """
+    select field, field_value, kpi_name, funnel_step,
+        cast(dense_rank() over (order by field, kpi_name) as integer) as kpi
+    from pipedrive_staging.deal_kpis
+    """,
     "field, kpi_name",
     """
-    select other.field, coalesce(named.kpi_name, case when other.field = 'add_time'
-            or trim(new_value) <> '' then other.kpi_name end) as kpi_name, deal_id,
+    select coalesce(named.kpi, other.kpi) as kpi, deal_id,
         bit_or(1 << (cast(change_time as date) - date '{begin}')) as days
     from pipedrive_raw.deal_changes
     inner join kpis as other on other.field = lower(trim(changed_field_key))
@@ -123,8 +129,8 @@ _DEALS = _Branch(
     left join kpis as named on named.field = other.field
         and named.field_value = lower(trim(new_value))
     where deal_id is not null and change_time >= '{begin}' and change_time < '{end}'
-        and (named.kpi_name is not null or other.field = 'add_time' or trim(new_value) <> '')
-    group by 1, 2, deal_id
+        and (named.kpi is not null or other.field = 'add_time' or trim(new_value) <> '')
+    group by 1, deal_id
     """,
 )
 _RESULT = """
