@@ -26,7 +26,7 @@ HOW_TO_RESUME = "To go on from here: funnel backfill --resume"
 BATCH_MONTHS = {"month": 1, "quarter": 3, "year": 12, "all": None}
 """Sizes of a batch in calendar months; `all` is one batch."""
 
-_BATCH_MODELS = tuple(f"+{table}" for table in (*DAILY_TABLES, "monthly_stats_by_owner"))
+_BATCH_MODELS = (*DAILY_TABLES, "monthly_stats_by_owner")
 """What all batches but the last one build: what is made month by month.
 
 A deal lives through many months, so deals are computed once, by the last batch, for all months.
@@ -128,10 +128,13 @@ def _batch_pipeline(pipeline: Pipeline, backfill: Backfill, windows: Sequence[Wi
 
 
 def _batch_options(window: Window, windows: Sequence[Window], options: RunOptions) -> RunOptions:
-    options = replace(options, with_freshness=options.with_freshness and window is windows[0])
-    if window is windows[-1]:
+    is_first, is_last = window is windows[0], window is windows[-1]
+    options = replace(options, with_freshness=options.with_freshness and is_first)
+    if is_last:
         return options
-    return replace(options, select=_BATCH_MODELS, with_tests=False)
+    # What the models read is made anew once, by the first batch.
+    select = tuple(f"+{model}" if is_first else model for model in _BATCH_MODELS)
+    return replace(options, select=select, with_tests=False)
 
 
 @contextmanager
