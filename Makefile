@@ -35,7 +35,7 @@ check: .venv/installed ## Lint, type-check and hold against the conventions, wit
 
 .PHONY: bench
 bench: .venv/installed ## Measure funnel beside dbt, SQL by hand and others, into benchmarks/results.md
-	$(BIN)/python -m benchmarks.bench --rows 1000000 --repeats 2
+	$(BIN)/python -m benchmarks.bench --rows 1000000 --repeats 3
 
 .PHONY: bench-large
 bench-large: .venv/installed ## The same with five times the rows, into results-large.md

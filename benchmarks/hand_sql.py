@@ -1,10 +1,10 @@
 """The best SQL that is known here for the rows of the models, as one would write it by hand.
 
 Against the models it saves what serves others: nothing is looked up in views, no row goes through a
-temporary table, no vars, no grid of days that vanish. The two branches run beside each other, as
-dbt's threads run the models; months are grouped one by one, so that each fits into memory. Tried
-and slower: one aggregate over all months, window functions, two aggregates by day and by month, and
-parallel workers within a branch.
+temporary table, no vars, no grid of days that vanish. The two branches can run beside each other,
+as dbt's threads run the models; months are grouped one by one, so that each fits into memory. Tried
+and slower: one aggregate over all months, window functions, two aggregates by day and by month,
+names instead of numbers of KPIs, and parallel workers within a branch.
 """
 
 import threading
@@ -171,8 +171,12 @@ class HandSql:
         for statement in _SET_UP.split(";"):
             self.stage.execute(statement)
 
-    def run(self) -> tuple[float, float]:
-        """Return the seconds from begin to end, and those of all statements added up."""
+    def run(self, *, at_once: bool = True) -> tuple[float, float]:
+        """Return the seconds from begin to end, and those of all statements added up.
+
+        Args:
+            at_once: Whether the branches run beside each other.
+        """
         months = []
         month = self.first_month
         while month < self.until:
@@ -191,6 +195,8 @@ class HandSql:
         threads = [threading.Thread(target=count, args=[branch]) for branch in (_ACTIVITY, _DEALS)]
         for thread in threads:
             thread.start()
+            if not at_once:
+                thread.join()
         for thread in threads:
             thread.join()
         if failures:
@@ -221,15 +227,16 @@ class HandSql:
                     raise RuntimeError(f"{table} by hand differs from the model's: {row}")
 
     def _execute(self, statements: list[str]) -> float:
-        """Return the seconds of statements in one transaction."""
+        """Return the seconds of statements in one transaction, without its commit."""
         with closing(self.stage.connect()) as connection, connection.cursor() as cursor:
             cursor.execute(_SETTINGS)
             begin = time.monotonic()
             connection.autocommit = False
             for statement in statements:
                 cursor.execute(statement)
+            seconds = time.monotonic() - begin
             connection.commit()
-            return time.monotonic() - begin
+            return seconds
 
 
 def _prefix(table: str, columns: str) -> str:
