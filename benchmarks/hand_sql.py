@@ -98,8 +98,7 @@ class _Branch:
 _ACTIVITY = _Branch(
     "activity",
     """
-    select activity_type, kpi_name, funnel_step,
-        cast(dense_rank() over (order by kpi_name) as integer) as kpi
+    select activity_type, kpi_name, funnel_step, kpi_number as kpi
     from pipedrive_staging.activity_kpis
     """,
     "kpi_name",
@@ -115,8 +114,7 @@ _ACTIVITY = _Branch(
 _DEALS = _Branch(
     "deal",
     """
-    select field, field_value, kpi_name, funnel_step,
-        cast(dense_rank() over (order by field, kpi_name) as integer) as kpi
+    select field, field_value, kpi_name, funnel_step, kpi_number as kpi
     from pipedrive_staging.deal_kpis
     """,
     "field, kpi_name",

@@ -115,7 +115,7 @@ CORRUPTIONS: Mapping[str, str] = {
         f"insert into {t} ({time}) select '2024-12-05' from generate_series(1, 2);"
         for t, time in _EVENTS.items()
     )
-    + _double(f"{STAGING}.deal_kpis", "select null, null, null, null from {} limit 2"),
+    + _double(f"{STAGING}.deal_kpis", "select null, null, null, null, null from {} limit 2"),
     "definition and options listed twice": "".join(
         _double(f"{STAGING}.{name}") for name in ("funnel_steps", "deal_kpis", "field_options")
     ),

@@ -132,7 +132,7 @@ def _batch_options(window: Window, windows: Sequence[Window], options: RunOption
     options = replace(options, with_freshness=options.with_freshness and is_first)
     if is_last:
         return options
-    # What the models read is made anew once, by the first batch.
+    # What they read is made anew by the first batch, and by the last one, which builds everything.
     select = tuple(f"+{model}" if is_first else model for model in _BATCH_MODELS)
     return replace(options, select=select, with_tests=False)
 

@@ -6,6 +6,9 @@
     )
 }}
 
+-- Not read, but what is tested there has to be right before deals are called changed.
+-- depends_on: {{ ref('deal_staging') }}
+
 {%- set known_through = [as_of_date(), deals_known_through() or as_of_date()] | min %}
 {%- set news_begin = day_start(known_through + modules.datetime.timedelta(days=1)) %}
 {#- To ask which deals more than a year touches takes longer than to compare all of them. #}
@@ -75,10 +78,8 @@ definition as (
             from {{ ref('funnel_steps') }} as funnel_steps
         )
         + (
-            select
-                coalesce(
-                    sum(hash_record_extended(row(field, field_value, kpi_name, funnel_step), 0)), 0
-                )
+            -- Without their numbers, which move when another KPI comes.
+            select sum(hash_record_extended(row(field, field_value, kpi_name, funnel_step), 0))
             from {{ ref('deal_kpis') }}
         )
         + hashtextextended('{{ deals_definition() }}', 0) as definition_hash

@@ -127,7 +127,9 @@ event_months as (
     select
         deal_id,
         max(event_at) as last_event_at,
-        array_agg(distinct cast(date_trunc('month', date) as date)) as event_months
+        array_agg(
+            distinct cast(date_trunc('month', cast(date as timestamp)) as date)
+        ) as event_months
     from events
     group by deal_id
 

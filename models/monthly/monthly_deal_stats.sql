@@ -7,6 +7,7 @@ daily_deal_stats as (
 )
 
 -- A deal is new once a month, so the sum over days is the number of distinct deals of the month.
+-- Truncated as a timestamp: of a date the server first makes one with a time zone.
 select
     cast(date_trunc('month', cast(date as timestamp)) as date) as month,
     field,

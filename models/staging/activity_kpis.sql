@@ -63,7 +63,7 @@ kpis as (
 select
     activity_type,
     kpi_name,
-    cast(dense_rank() over (order by kpi_name) as integer) as kpi_number,
     -- A type outside the funnel that bears the name of a step's KPI is counted in that step.
-    max(funnel_step) over (partition by kpi_name) as funnel_step
+    max(funnel_step) over (partition by kpi_name) as funnel_step,
+    dense_rank() over (order by kpi_name) as kpi_number
 from kpis

@@ -30,14 +30,6 @@ select
             where other.activity_type is null
         )
     ) as kpi_name,
-    coalesce(
-        named.kpi_number,
-        (
-            select other.kpi_number
-            from activity_kpis as other
-            where other.activity_type is null
-        )
-    ) as kpi_number,
     case
         when named.activity_type is null
             then (
@@ -49,7 +41,15 @@ select
     end as funnel_step,
     coalesce(activities.done, false) as is_done,
     activities.due_to,
-    {{ local_date('activities.due_to') }} as date
+    {{ local_date('activities.due_to') }} as date,
+    coalesce(
+        named.kpi_number,
+        (
+            select other.kpi_number
+            from activity_kpis as other
+            where other.activity_type is null
+        )
+    ) as kpi_number
 from activities
 left join activity_kpis as named
     on activities.activity_type = named.activity_type

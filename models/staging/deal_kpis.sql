@@ -72,7 +72,7 @@ values_to_count as (
         field_value,
         label
     from ranked_labels
-    -- No value, as in a change that empties a field, leads to no KPI.
+    -- Not a stage without its number, nor a line of the definition without a name.
     where label_rank = 1 and field_value <> ''
     union all
     -- Null stands for every value that no other row describes.
@@ -109,7 +109,7 @@ select
     field,
     field_value,
     kpi_name,
-    cast(dense_rank() over (order by field, kpi_name) as integer) as kpi_number,
     -- A stage outside the funnel that bears the name of a step's KPI is counted in that step.
-    max(funnel_step) over (partition by field, kpi_name) as funnel_step
+    max(funnel_step) over (partition by field, kpi_name) as funnel_step,
+    dense_rank() over (order by field, kpi_name) as kpi_number
 from kpis

@@ -5,7 +5,8 @@ deal_changes as (
     select
         *,
         lower(trim(changed_field_key)) as field,
-        lower(trim(new_value)) as field_value
+        lower(trim(new_value)) as field_value,
+        trim(new_value) <> '' as has_value
     from {{ source('pipedrive_raw', 'deal_changes') }}
 
 ),
@@ -26,28 +27,28 @@ select
         named.kpi_name,
         -- A change that empties a field is no event: a deal without a reason is not lost.
         case
-            when other.field = 'add_time' or trim(deal_changes.new_value) <> ''
+            when other.field = 'add_time' or deal_changes.has_value
                 then other.kpi_name
         end
     ) as kpi_name,
     case
         when named.field_value is not null then named.funnel_step
-        when other.field = 'add_time' or trim(deal_changes.new_value) <> ''
+        when other.field = 'add_time' or deal_changes.has_value
             then other.funnel_step
     end as funnel_step,
-    coalesce(
-        named.kpi_number,
-        case
-            when other.field = 'add_time' or trim(deal_changes.new_value) <> ''
-                then other.kpi_number
-        end
-    ) as kpi_number,
     case
         when other.field = 'user_id' and deal_changes.field_value ~ '^[0-9]{1,18}$'
             then cast(deal_changes.field_value as bigint)
     end as user_id,
     deal_changes.change_time,
-    {{ local_date('deal_changes.change_time') }} as date
+    {{ local_date('deal_changes.change_time') }} as date,
+    coalesce(
+        named.kpi_number,
+        case
+            when other.field = 'add_time' or deal_changes.has_value
+                then other.kpi_number
+        end
+    ) as kpi_number
 from deal_changes
 left join deal_kpis as other
     on

@@ -42,17 +42,27 @@ def test_batches_end_with_the_calendar(batch: str, last_days: list[str]) -> None
 
 
 def test_batches_give_what_one_build_gives(loaded: Funnel) -> None:
-    outcome = loaded.done("backfill", *FIRST_HALF, "--batch", "quarter", "--json")
-    assert "3 of 6 months, through 2024-03-31" in outcome.stderr
+    first = ("--from", "2023-11-01", "--to", "2024-06-30")
+    outcome = loaded.done("backfill", *first, "--batch", "quarter", "--json")
+    assert "5 of 8 months, through 2024-03-31" in outcome.stderr
     report = json.loads(outcome.stdout)
-    assert report["months"] == [f"2024-0{month}" for month in range(1, 7)]
+    assert report["months"][0::7] == ["2023-11", "2024-06"]
     assert report["tests"]["pass"] > 0
-    batches = loaded.query("select months[1], months[3], tests > 0 from pipedrive_meta.runs")
-    assert batches == [("2024-01", "2024-03", False), ("2024-04", "2024-06", True)]
+    batches = loaded.query(
+        "select months[1], months[cardinality(months)], tests > 0, models"
+        " from pipedrive_meta.runs order by started_at"
+    )
+    # The models of days and owners; before them, once, what they read; at last everything.
+    assert [batch[:3] for batch in batches] == [
+        ("2023-11", "2023-12", False),
+        ("2024-01", "2024-03", False),
+        ("2024-04", "2024-06", True),
+    ]
+    assert [batch[3] for batch in batches] == [8, 3, report["models"]["pass"] - 1]
     in_batches = tables(loaded)
     for schema in ("pipedrive_analytics", "pipedrive_reporting", "pipedrive_meta"):
         loaded.query(f"drop schema {schema} cascade")
-    loaded.done("run", "--source-dt", "2024-06-30", "--months", "6", "--no-tests")
+    loaded.done("run", "--source-dt", "2024-06-30", "--months", "8", "--no-tests")
     assert tables(loaded) == in_batches
 
 

@@ -1,12 +1,15 @@
 """Which deals a run computes anew: those whose events have changed, and those left behind."""
 
 import json
+import re
 from pathlib import Path
 
 import pytest
-from conftest import Funnel, tables
+from conftest import ROOT, Funnel, tables
 
+from runner.dbt_runner import Dbt
 from runner.demo_data import write_demo
+from runner.project import Project
 
 RUN = ("run", "--source-dt", "2024-06-30", "--no-tests", "--no-freshness")
 
@@ -183,3 +186,19 @@ def test_batches_compute_the_deals_of_all_of_them_at_the_end(built: Funnel) -> N
     report = json.loads(built.done("backfill", "--resume", "--no-tests", "--json").stdout)
     assert report["months"] == [f"2024-0{month}" for month in range(1, 7)]
     assert changed not in marked(built)[0]
+
+
+def test_a_changed_query_of_any_model_behind_the_deals_changes_them(tmp_path: Path) -> None:
+    """Either the rows of a model are hashed, or its code is."""
+    manifest = Dbt(Project(ROOT, tmp_path)).manifest
+    left, behind = ["model.funnel.deal_states"], set()
+    while left:
+        node = manifest.nodes.get(left.pop())
+        if node and node.unique_id not in behind:
+            behind.add(node.unique_id)
+            left += node.depends_on_nodes
+    by_rows = {"activity_kpis", "activity_staging", "field_options", "deal_kpis", "funnel_steps"}
+    code = (ROOT / "macros/deals_definition.sql").read_text()
+    by_code = set(re.findall(r"'(deal_\w+)'", code))
+    names = {name.split(".")[-1] for name in behind} - {"changed_deals"}
+    assert names == by_rows | by_code

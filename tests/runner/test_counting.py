@@ -696,6 +696,7 @@ field_lists = st.lists(
                 '[{"id": 9, "label": "Negotiation"}, {"id": "too", "label": "Gone"}]',
                 '[{"id": 9, "label": "Later"}, {"id": 9, "label": "Even later"}, {"id": 1}]',
                 '[{"id": 3, "label": ""}, {"id": null, "label": "Nothing"}]',
+                '[{"id": " ", "label": "Blank"}, {"id": "", "label": "Price"}]',
                 '[{"id": 4, "label": "*"}, {"id": "*", "label": "Star"}]',
                 '{"id": 1, "label": "Not a list"}',
                 "[]",

@@ -74,6 +74,7 @@ def test_a_step_that_lost_its_stage_is_not_reported(built: Funnel) -> None:
     assert bad["deal_staging_keeps_its_volume"] == "fail"
     assert bad["assert_stage_names_agree"] == "warn"
     assert tables(built)["daily_deal_stats"] == before
+    assert built.query("select * from pipedrive_analytics.changed_deals") == []
     # Once meant, it is counted.
     built.query("update pipedrive_raw.stages set stage_name = 'Talks' where stage_id = 5")
     try:
