@@ -2,7 +2,7 @@
 
 import statistics
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import closing
+from contextlib import ExitStack, closing
 from dataclasses import dataclass, field
 from datetime import date, timedelta
 
@@ -201,17 +201,15 @@ def measure_backfill(stage: Stage, repeats: int) -> Outcome:
 def measure_growth(rows: int, repeats: int) -> Outcome:
     """The same night on a history of 2, 20 and 100 months, plan included."""
     rows_a_month = min(rows // 20, _MOST_ROWS_A_MONTH)
-    figures = []
-    for times in (1, 10, 50):
-        months = 2 * times
-        with open_stage(History(months * rows_a_month, months)) as stage:
-            contest = _Contest(
-                {
-                    f"funnel run, history × {times}": _timed(stage, "run", *NIGHT),
-                    f"funnel plan, history × {times}": _timed(stage, "plan", *NIGHT),
-                }
-            ).run(repeats + 1)
-        figures += [Figure(found.name, found.values[1:]) for found in contest.figures()]
+    with ExitStack() as stack:
+        contenders = {}
+        for times in (1, 10, 50):
+            history = History(2 * times * rows_a_month, 2 * times)
+            stage = stack.enter_context(open_stage(history))
+            contenders[f"funnel run, history × {times}"] = _timed(stage, "run", *NIGHT)
+            contenders[f"funnel plan, history × {times}"] = _timed(stage, "plan", *NIGHT)
+        contest = _Contest(contenders).run(repeats + 1)
+    figures = [Figure(found.name, found.values[1:]) for found in contest.figures()]
     return Outcome(
         "d) The same night on a longer history",
         tuple(figures),
