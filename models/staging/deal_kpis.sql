@@ -72,7 +72,7 @@ values_to_count as (
         field_value,
         label
     from ranked_labels
-    -- Not a stage without its number, nor a line of the definition without a name.
+    -- Not a stage without its number, an option without an id, or a step without a stage's name.
     where label_rank = 1 and field_value <> ''
     union all
     -- Null stands for every value that no other row describes.

@@ -20,7 +20,7 @@ options as (
 
     select
         option_lists.field,
-        nullif(trim(listed.field_option ->> 'id'), '') as field_value,
+        trim(listed.field_option ->> 'id') as field_value,
         nullif(trim(listed.field_option ->> 'label'), '') as label
     from option_lists
     cross join lateral jsonb_array_elements(

@@ -228,9 +228,8 @@ def options(raw: Raw, field: str) -> list[tuple[str, str]]:
         if clean(row.field_key) == field:
             listed = json.loads(row.field_value_options or "null")
             for option in listed if isinstance(listed, list) else []:
-                number, label = option.get("id"), shown(option.get("label"))
-                if number is not None and clean(str(number)) != "" and label != "":
-                    labels.setdefault(clean(str(number)), []).append(label)
+                if option.get("id") is not None and shown(option.get("label")) != "":
+                    labels.setdefault(clean(str(option["id"])), []).append(shown(option["label"]))
     return [(option, min(names)) for option, names in labels.items()]
 
 
