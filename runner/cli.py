@@ -1,5 +1,6 @@
 """The command `funnel`."""
 
+import signal
 import sys
 
 import click
@@ -43,6 +44,16 @@ for command in _COMMANDS:
 
 
 def main() -> None:
+    """Be the process `funnel`."""
+    try:
+        answer()
+    finally:
+        # How it ends is decided and said. Python takes a moment to leave, and a Ctrl-C in it would
+        # end the process by the signal, with another exit code than was earned.
+        signal.signal(signal.SIGINT, signal.SIG_IGN)
+
+
+def answer() -> None:
     """Run the command line; every error is one line on stderr."""
     try:
         cli(prog_name="funnel", standalone_mode=False)

@@ -149,6 +149,27 @@ def test_a_reader_that_leaves_is_no_fault(demo: Funnel) -> None:
     assert outcome.stderr == ""
 
 
+def test_a_ctrl_c_after_the_last_word_changes_nothing(tmp_path: Path) -> None:
+    leaving = """
+import os, signal, sys
+from runner.cli import main
+
+class Leaving:
+    def __del__(self, kill=os.kill, pid=os.getpid(), number=signal.SIGINT):
+        kill(pid, number)
+
+kept_until_python_clears_its_modules = Leaving()
+sys.argv[0] = "funnel"
+main()
+"""
+    funnel = Funnel(tmp_path / "home")
+    outcome = funnel.run(sys.executable, "-c", leaving, "--version")
+    assert (outcome.returncode, outcome.stderr) == (0, "")
+    outcome = funnel.run(sys.executable, "-c", leaving, "run", "--nonsense")
+    assert outcome.returncode == 2
+    assert is_one_line(outcome.stderr)
+
+
 def test_quiet_prints_data_and_failures_only(demo: Funnel) -> None:
     run = demo.done("run", "--source-dt", "2024-12-31", "--quiet", "--no-tests")
     assert (run.stdout, run.stderr) == ("", "")

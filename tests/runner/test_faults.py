@@ -24,6 +24,7 @@ from runner.local_postgres import LocalPostgres
 pytest_plugins = ["processes"]
 
 DEAL_STATS = "pipedrive_analytics.daily_deal_stats"
+VISITS = "pipedrive_analytics.deal_stage_visits"
 SEGMENT = 16 * 1024 * 1024
 """Bytes of a file of the write-ahead log, which no limit may hit: that would end the server."""
 
@@ -37,14 +38,14 @@ def locked(home: Home, table: str, mode: str) -> Iterator[None]:
 
 
 @contextmanager
-def halfway(home: Home) -> Iterator[None]:
+def halfway(home: Home, table: str = DEAL_STATS) -> Iterator[None]:
     """Whoever has deleted a table's old rows waits before inserting the new ones."""
     wait = "begin lock table public.gate in share mode; return null; end"
     home.funnel.query(
         f"""
         create table public.gate ();
         create function public.wait() returns trigger language plpgsql as '{wait}';
-        create trigger wait before insert on {DEAL_STATS} execute function public.wait();
+        create trigger wait before insert on {table} execute function public.wait();
         """
     )
     try:
@@ -224,22 +225,32 @@ def other_export(home: Home, tmp_path: Path) -> Path:
     return tmp_path / "other"
 
 
+def visits_of_deals(home: Home) -> set[tuple[object, ...]]:
+    """All visits of each deal as one text."""
+    visits = "select deal_id, string_agg(v::text, '|' order by visit_number)"
+    return set(home.funnel.query(f"{visits} from {VISITS} as v group by deal_id"))
+
+
+@pytest.mark.parametrize("table", [DEAL_STATS, "pipedrive_analytics.changed_deals"])
 def test_a_load_during_a_run_is_counted_wholly_or_by_the_next_run(
-    home: Home, processes: ForkServer, other_export: Path
+    home: Home, processes: ForkServer, other_export: Path, table: str
 ) -> None:
+    visits = visits_of_deals(home)
     processes.start(home.funnel, "load", str(other_export)).done()
     processes.start(home.funnel, *RUN).done()
     other = home.fingerprint()
-    assert all(other[table] != clean for table, clean in home.clean.items())
+    assert all(other[name] != clean for name, clean in home.clean.items())
+    visits |= visits_of_deals(home)
     home.spoil()
-    with halfway(home):
+    with halfway(home, table):
         run = processes.start(home.funnel, *RUN)
         wait_until_dbt_waits(home)
         load = processes.start(home.funnel, "load", str(home.export))
         wait_until_load_waits(home)
     run.done()
     load.done()
-    home.assert_whole(other, mixed=["deal_states"])
+    home.assert_whole(other, mixed=["deal_stage_visits", "deal_states"])
+    assert visits_of_deals(home) <= visits
     assert_next_run_repairs(home, processes)
 
 
