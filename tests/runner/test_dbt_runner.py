@@ -2,6 +2,9 @@
 
 from pathlib import Path
 
+from conftest import Funnel
+from dbt.adapters.base.impl import DEFAULT_BASE_BEHAVIOR_FLAGS
+
 from runner.dbt_runner import dbt_arguments, one_line
 from runner.project import Project
 
@@ -37,3 +40,11 @@ def test_a_message_is_its_sentence() -> None:
 def test_a_message_names_nobody() -> None:
     message = 'Database Error in test t\n  invalid input syntax for type date: "ann@example.com"'
     assert one_line(message) == 'invalid input syntax for type date: "***"'
+
+
+def test_the_last_command_of_a_process_has_no_more_to_do_than_the_first(demo: Funnel) -> None:
+    flag_counts = []
+    for _ in range(3):
+        demo.done("freshness")
+        flag_counts.append(len(DEFAULT_BASE_BEHAVIOR_FLAGS))
+    assert flag_counts[1:] == flag_counts[:-1]
