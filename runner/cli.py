@@ -46,14 +46,14 @@ for command in _COMMANDS:
 def main() -> None:
     """Be the process `funnel`."""
     try:
-        answer()
+        run_command_line()
     finally:
         # How it ends is decided and said. Python takes a moment to leave, and a Ctrl-C in it would
         # end the process by the signal, with another exit code than was earned.
         signal.signal(signal.SIGINT, signal.SIG_IGN)
 
 
-def answer() -> None:
+def run_command_line() -> None:
     """Run the command line; every error is one line on stderr."""
     try:
         cli(prog_name="funnel", standalone_mode=False)
@@ -70,10 +70,6 @@ def answer() -> None:
             # end by the signal instead of our exit code; running other code so takes the mark away.
             exec("")  # noqa: S102
         raise
-    except BrokenPipeError:
-        # The reader of our output has left, as `head` does.
-        sys.stderr.close()
-        sys.exit(ExitCode.DONE)
 
 
 if __name__ == "__main__":

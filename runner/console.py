@@ -1,6 +1,7 @@
 """What a person or a program reads: stdout is data, stderr is talk."""
 
 import json
+import os
 import sys
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
@@ -32,7 +33,7 @@ class Console:
     def say(self, message: str, *, even_if_quiet: bool = False) -> None:
         """Tell a person something, on stderr."""
         if message and (even_if_quiet or not self.quiet):
-            click.echo(message, err=True)
+            _print(message, err=True)
 
     def warn(self, message: str) -> None:
         """Tell a person something that may need doing, on stderr."""
@@ -41,17 +42,17 @@ class Console:
     def show(self, text: str, document: Mapping[str, Any]) -> None:
         """Print the command's data on stdout: `document` as JSON if asked for, else `text`."""
         if self.as_json:
-            click.echo(json.dumps(document, indent=2, default=str, ensure_ascii=False))
+            _print(json.dumps(document, indent=2, default=str, ensure_ascii=False))
         elif text:
-            click.echo(printable(text))
+            _print(printable(text))
 
     def fail(self, error: FunnelError) -> None:
         """Print an error: one line on stderr, and an object on stdout if JSON was asked for."""
         if self.as_json:
             parts = {"message": error.message, "hint": error.hint, "exit_code": error.exit_code}
-            click.echo(json.dumps({"error": parts}, indent=2))
+            _print(json.dumps({"error": parts}, indent=2))
         sentence = f"{error.message}. {error.hint}".strip() if error.hint else error.message
-        click.echo(click.style("Error: ", fg="red") + " ".join(sentence.split()), err=True)
+        _print(click.style("Error: ", fg="red") + " ".join(sentence.split()), err=True)
 
     @contextmanager
     def progress(self, label: str) -> Iterator["Progress | None"]:
@@ -85,6 +86,16 @@ class Console:
             width=30,
         ) as bar:
             yield bar.update
+
+
+def _print(text: str, *, err: bool = False) -> None:
+    """Print a line; where its reader has left, as `head` does, go on without one."""
+    try:
+        click.echo(text, err=err)
+    except BrokenPipeError:
+        nowhere = os.open(os.devnull, os.O_WRONLY)
+        os.dup2(nowhere, (sys.stderr if err else sys.stdout).fileno())
+        os.close(nowhere)
 
 
 def printable(text: str) -> str:

@@ -86,8 +86,6 @@ def command_options(function: Callable[..., int | None]) -> Callable[..., None]:
         except (KeyboardInterrupt, click.Abort):
             console.fail(FunnelError("interrupted", exit_code=ExitCode.INTERRUPTED))
             code = ExitCode.INTERRUPTED
-        except BrokenPipeError:
-            raise  # the reader of our output has left, which is no fault: see main()
         except Exception as error:
             if debug:
                 raise

@@ -21,7 +21,7 @@ import psycopg2
 import pytest
 from psycopg2 import sql
 
-from runner.cli import answer
+from runner.cli import run_command_line
 from runner.local_postgres import LocalPostgres
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -56,7 +56,7 @@ class Funnel:
             redirect_stderr(stderr),
         ):
             try:
-                answer()
+                run_command_line()
                 code = 0
             except SystemExit as end:
                 code = int(end.code or 0)

@@ -66,7 +66,7 @@ def test_help_imports_neither_dbt_nor_a_database_driver() -> None:
     assert outcome.stdout.strip() == "set()"
 
 
-TOMORROW = str(date.today() + timedelta(days=2))
+IN_TWO_DAYS = str(date.today() + timedelta(days=2))
 
 
 @pytest.mark.parametrize(
@@ -78,7 +78,7 @@ TOMORROW = str(date.today() + timedelta(days=2))
         (["run", "--source-dt", "2024-01-01\n"], "is not a date"),
         (["run", "--source-dt", "٢٠٢٤-٠١-٠١"], "is not a date"),
         (["run", "--source-dt", ""], "is not a date"),
-        (["run", "--source-dt", TOMORROW], "is in the future"),
+        (["run", "--source-dt", IN_TWO_DAYS], "is in the future"),
         (["run", "--source-dt", "9999-12-31", "--allow-future"], "is not a date"),
         (["run", "--source-dt", "1970-01-01"], "would begin before 1970-01-01"),
         (["run", "--backfill-period", "-1"], "-1 is not in the range"),
@@ -96,7 +96,7 @@ TOMORROW = str(date.today() + timedelta(days=2))
         (["backfill"], "needs either --days, or both --from and --to"),
         (["backfill", "--from", "2024-01-01"], "needs either --days, or both"),
         (["backfill", "--from", "2024-02-01", "--to", "2024-01-01"], "is after --to"),
-        (["backfill", "--from", "2024-02-01", "--to", TOMORROW], "--to"),
+        (["backfill", "--from", "2024-02-01", "--to", IN_TWO_DAYS], "--to"),
         (["run", "--target", "staging"], "'staging' is not one of"),
         (["show", "--month", "2024-13"], "is not a month"),
         (["show", "--month", "2024-01", "--last", "2"], "exclude each other"),
@@ -144,9 +144,14 @@ def test_a_usage_error_is_json_too(tmp_path: Path) -> None:
 
 
 def test_a_reader_that_leaves_is_no_fault(demo: Funnel) -> None:
-    outcome = demo.run("sh", "-c", "funnel show --last 24 --csv | true")
-    assert outcome.returncode == 0
-    assert outcome.stderr == ""
+    for command in (
+        "funnel show --last 24 --csv | true",
+        "funnel run --source-dt 2024-12-31 --no-tests 2>&1 | true",
+    ):
+        outcome = demo.run("bash", "-o", "pipefail", "-c", command)
+        assert (outcome.returncode, outcome.stdout, outcome.stderr) == (0, "", "")
+    last = "select outcome from pipedrive_meta.runs order by started_at desc limit 1"
+    assert demo.query(last) == [("success",)]
 
 
 def test_a_ctrl_c_after_the_last_word_changes_nothing(tmp_path: Path) -> None:
