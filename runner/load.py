@@ -31,6 +31,11 @@ _SETTINGS = """
     set local maintenance_work_mem = '256MB'
 """
 
+# Half of what the server waits before it looks for those who wait for each other.
+_SHORT_PATIENCE = "set local lock_timeout = '500ms'"
+_PAUSE = 0.1
+"""Seconds in which those who wait for us get their turn."""
+
 # Postgres takes these for times, most of them for another one each day. No export means them; it is
 # a placeholder or a mistake.
 _WORDS = (b"now", b"today", b"tomorrow", b"yesterday", b"infinity", b"epoch", b"allballs")
@@ -199,11 +204,9 @@ def load(  # noqa: PLR0913 - two of them are options
             _copy(cursor, file, progress)
         dropped_indexes: list[str] = []
         if not append:
-            cursor.execute(
-                sql.SQL("truncate {}").format(
-                    sql.SQL(", ").join(sql.Identifier(raw_schema, t.name) for t in RAW_TABLES)
-                )
-            )
+            tables = sql.SQL(", ").join(sql.Identifier(raw_schema, t.name) for t in RAW_TABLES)
+            _lock(cursor, tables)
+            cursor.execute(sql.SQL("truncate {}").format(tables))
             dropped_indexes = _drop_indexes(cursor, raw_schema)
         # Not now(), which is when the transaction began: a run could have passed it meanwhile.
         cursor.execute("select clock_timestamp()")
@@ -321,6 +324,25 @@ def _create_tables(cursor: Cursor, raw_schema: str, loaded_at_field: str) -> Non
                 sql.Identifier(raw_schema, table.name), sql.SQL(", ").join([*columns, loaded_at])
             )
         )
+
+
+def _lock(cursor: Cursor, tables: sql.Composable) -> None:
+    """Wait until nobody reads these tables, and keep everybody from them until the end.
+
+    A run that reads several of them begins with another one than we do, so that each would wait
+    for the other, and the server would end either. We give way before it does.
+    """
+    while True:
+        cursor.execute("savepoint unlocked")
+        cursor.execute(_SHORT_PATIENCE)
+        try:
+            cursor.execute(sql.SQL("lock table {} in access exclusive mode").format(tables))
+        except (errors.LockNotAvailable, errors.DeadlockDetected):
+            cursor.execute("rollback to savepoint unlocked")
+            time.sleep(_PAUSE)
+        else:
+            cursor.execute("set local lock_timeout to default")
+            return
 
 
 def _drop_indexes(cursor: Cursor, raw_schema: str) -> list[str]:

@@ -5,6 +5,7 @@ import re
 import socket
 import time
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
 from datetime import datetime, timedelta, timezone
 from pathlib import Path
@@ -752,6 +753,31 @@ def test_an_error_in_the_last_file_leaves_an_empty_database_empty(
         )
         == []
     )
+
+
+def test_a_load_gives_way_to_whoever_reads_the_tables_in_another_order(
+    warehouse_connection: Connection, directory: Path, load_test_url: str
+) -> None:
+    run_load(warehouse_connection, directory)
+    waiting = "select from pg_locks where not granted and mode = 'AccessExclusiveLock'"
+    with (
+        closing(psycopg2.connect(load_test_url)) as observer,
+        closing(psycopg2.connect(load_test_url)) as other,
+        other.cursor() as reader,
+        ThreadPoolExecutor(1) as aside,
+    ):
+        try:
+            reader.execute("select from pipedrive_raw.deal_changes")
+            loading = aside.submit(run_load, warehouse_connection, directory)
+            deadline = time.monotonic() + 60
+            while not select(observer, waiting):
+                assert time.monotonic() < deadline
+            # The load has this one, and waits for the other.
+            reader.execute("select from pipedrive_raw.activity")
+        finally:
+            other.rollback()
+        assert loading.result(60).rows["activity"] == 2
+    assert select(warehouse_connection, "show lock_timeout") == [("0",)]
 
 
 def test_an_interrupt_leaves_everything_as_it_was(
