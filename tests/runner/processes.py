@@ -28,7 +28,7 @@ from psycopg2.extensions import connection as Connection  # noqa: N812 - a class
 from runner.demo_data import write_demo
 from runner.local_postgres import LocalPostgres
 
-PATIENCE = 120
+PATIENCE = 300
 """Seconds until something is stuck."""
 
 QUICKLY = ("--no-tests", "--no-freshness")

@@ -2,6 +2,7 @@
 
 import secrets
 import shutil
+import signal
 import socket
 import subprocess
 import tempfile
@@ -89,6 +90,9 @@ class TcpPostgres:
             socketless = ["-h", self.host, "-p", str(self.port), "-k", ""]
             process = self._popen("postgres", "-D", "data", *socketless, *settings)
             while process.poll() is None and "ready" not in self._status:
+                if time.monotonic() > deadline:
+                    process.kill()
+                    raise RuntimeError(self._log)
                 time.sleep(0.02)
             if process.poll() is None:  # else someone was faster on that port
                 self._process = process
@@ -96,12 +100,8 @@ class TcpPostgres:
     def stop(self) -> None:
         """Stop the server and remove its data."""
         if self._process:
-            self._process.terminate()
-            try:
-                self._process.wait(10)
-            except subprocess.TimeoutExpired:  # it waits for a connection left open
-                self._process.kill()
-                self._process.wait()
+            self._process.send_signal(signal.SIGINT)  # whatever connection was left open
+            self._process.wait()
             self._process = None
         shutil.rmtree(self._folder)
 

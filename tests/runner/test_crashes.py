@@ -73,9 +73,11 @@ def test_after_a_crash_one_more_backfill_gives_what_a_clean_one_gives(
         assert "Traceback" not in killed.stderr
         assert "Error: unexpected" not in killed.stderr
 
-    again = processes.run(home.funnel, "backfill", "--resume", *QUICKLY)
+    # The server may not yet know that the one with the lock is dead.
+    wait = ("--wait", "60")
+    again = processes.run(home.funnel, "backfill", "--resume", *QUICKLY, *wait)
     if "there is no backfill to resume" in again.stderr:
-        again = processes.run(home.funnel, *BACKFILL)
+        again = processes.run(home.funnel, *BACKFILL, *wait)
     assert again.returncode == 0, again.stderr
 
     assert home.fingerprint() == home.clean

@@ -387,5 +387,7 @@ def test_ctrl_c_is_130_and_the_next_run_is_clean(
     ]
     assert "Traceback" not in told
     empty.done("run", "--source-dt", "2024-06-30", "--months", "3")
-    backends = "select count(*) from pg_stat_activity where application_name = 'dbt'"
-    assert empty.query(backends) == [(0,)]
+    deadline = time.monotonic() + 60
+    while empty.query("select from pg_stat_activity where application_name = 'dbt'"):
+        assert time.monotonic() < deadline  # a session ends a moment after its process
+        time.sleep(0.02)

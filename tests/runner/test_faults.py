@@ -23,6 +23,7 @@ from runner.local_postgres import LocalPostgres
 
 pytest_plugins = ["processes"]
 
+ACTIVITY_STATS = "pipedrive_analytics.daily_activity_stats"
 DEAL_STATS = "pipedrive_analytics.daily_deal_stats"
 VISITS = "pipedrive_analytics.deal_stage_visits"
 SEGMENT = 16 * 1024 * 1024
@@ -55,11 +56,11 @@ def halfway(home: Home, table: str = DEAL_STATS) -> Iterator[None]:
         home.funnel.query("drop function public.wait cascade; drop table public.gate")
 
 
-def wait_until_dbt_waits(home: Home) -> int:
-    """Wait until a statement of dbt waits for somebody's lock; return its process id."""
-    query = """
-        select pid from pg_stat_activity
-        where application_name = 'dbt' and wait_event_type = 'Lock'
+def wait_until_dbt_waits(home: Home, table: str = "public.gate") -> int:
+    """Wait until a statement of dbt waits for the lock of a table; return its process id."""
+    query = f"""
+        select pid from pg_locks inner join pg_stat_activity using (pid)
+        where application_name = 'dbt' and not granted and relation = to_regclass('{table}')
     """
     deadline = time.monotonic() + PATIENCE
     while not (rows := home.funnel.query(query)):
@@ -166,7 +167,7 @@ def test_the_runners_own_connection_cut_is_said_as_such(home: Home, processes: F
 
 def test_a_statement_timeout_leaves_every_table_whole(home: Home, processes: ForkServer) -> None:
     before = home.spoil()
-    home.funnel.query("alter role postgres set statement_timeout = '4s'")
+    home.funnel.query("alter role postgres set statement_timeout = '8s'")
     try:
         with halfway(home):
             outcome = processes.run(home.funnel, *RUN)
@@ -203,7 +204,7 @@ def test_a_run_does_not_wait_for_somebodys_lock_for_ever(
 ) -> None:
     before = home.spoil()
     with locked(home, table, mode):
-        outcome = processes.run(home.funnel, *RUN, "--lock-timeout", "1")
+        outcome = processes.run(home.funnel, *RUN, "--lock-timeout", "2")
     (line,) = problem_lines(outcome)
     assert line.startswith(said)
     assert "lock timeout" in line
@@ -245,6 +246,8 @@ def test_a_load_during_a_run_is_counted_wholly_or_by_the_next_run(
     with halfway(home, table):
         run = processes.start(home.funnel, *RUN)
         wait_until_dbt_waits(home)
+        for other_table in {DEAL_STATS, ACTIVITY_STATS} - {table}:
+            wait_until_counted(home, other_table)
         load = processes.start(home.funnel, "load", str(home.export))
         wait_until_load_waits(home)
     run.done()
@@ -252,6 +255,14 @@ def test_a_load_during_a_run_is_counted_wholly_or_by_the_next_run(
     home.assert_whole(other, mixed=["deal_stage_visits", "deal_states"])
     assert visits_of_deals(home) <= visits
     assert_next_run_repairs(home, processes)
+
+
+def wait_until_counted(home: Home, table: str) -> None:
+    """Wait until a daily table is no longer as `Home.spoil` has left it."""
+    deadline = time.monotonic() + PATIENCE
+    while home.funnel.query(f"select from {table} where new_deals_count = 1000 limit 1"):
+        assert time.monotonic() < deadline
+        time.sleep(0.02)
 
 
 def wait_until_load_waits(home: Home) -> None:
@@ -267,9 +278,10 @@ def test_a_raw_table_replaced_during_a_run_breaks_that_run_only(
     home: Home, processes: ForkServer
 ) -> None:
     before = home.spoil()
-    with locked(home, "pipedrive_staging.funnel_steps", "share"):
+    seed = "pipedrive_staging.funnel_steps"
+    with locked(home, seed, "share"):
         command = processes.start(home.funnel, *RUN)
-        wait_until_dbt_waits(home)
+        wait_until_dbt_waits(home, seed)
         home.funnel.query("create table public.kept as table pipedrive_raw.deal_changes")
         home.funnel.query("drop table pipedrive_raw.deal_changes cascade")
     outcome = command.wait()

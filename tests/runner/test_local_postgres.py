@@ -313,6 +313,7 @@ def test_a_killed_initdb_leaves_nothing_half(new_server: LocalPostgres) -> None:
     with holding(new_server.home) as holder:
         while not list(new_server.home.glob("postgres.new-*/base")):
             assert holder.process.poll() is None
+            assert not new_server.data_directory.exists(), "initdb was faster than this test"
             time.sleep(0.005)
         holder.kill()
     assert not new_server.data_directory.exists()

@@ -19,8 +19,8 @@ def loaded() -> Iterator[Funnel]:
         funnel.done("load", str(funnel.home / "export"))
         funnel.query(
             "insert into pipedrive_raw.activity (type, deal_id, done, due_to, _loaded_at)"
-            " select 'meeting', n, true, current_date - n * interval '2 minutes',"
-            " now() - n * interval '2 minutes' from generate_series(1, 400000) as n"
+            " select 'meeting', n, true, current_date - n * interval '1 minute',"
+            " now() - n * interval '1 minute' from generate_series(1, 800000) as n"
         )
         funnel.query("analyze pipedrive_raw.activity")
         yield funnel

@@ -92,9 +92,7 @@ def warehouse(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Warehouse]:
         warehouse.ask("postgres", LOGINS)
         for role in ("nightly", "dashboard", "partner"):
             warehouse.set_password(role)
-        warehouse.funnel("nightly").done(
-            "run", "--source-dt", "2024-06-30", "--months", "2", "--no-tests"
-        )
+        warehouse.funnel("nightly").done("run", "--source-dt", "2024-06-30", "--months", "2")
         yield warehouse
 
 
