@@ -5,7 +5,7 @@ import io
 import json
 import re
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -30,11 +30,6 @@ _SETTINGS = """
     set local work_mem = '256MB';
     set local maintenance_work_mem = '256MB'
 """
-
-# Half of what the server waits before it looks for those who wait for each other.
-_SHORT_PATIENCE = "set local lock_timeout = '500ms'"
-_PAUSE = 0.1
-"""Seconds in which those who wait for us get their turn."""
 
 # Postgres takes these for times, most of them for another one each day. No export means them; it is
 # a placeholder or a mistake.
@@ -204,9 +199,9 @@ def load(  # noqa: PLR0913 - two of them are options
             _copy(cursor, file, progress)
         dropped_indexes: list[str] = []
         if not append:
-            tables = sql.SQL(", ").join(sql.Identifier(raw_schema, t.name) for t in RAW_TABLES)
+            tables = [sql.Identifier(raw_schema, table.name) for table in RAW_TABLES]
             _lock(cursor, tables)
-            cursor.execute(sql.SQL("truncate {}").format(tables))
+            cursor.execute(sql.SQL("truncate {}").format(sql.SQL(", ").join(tables)))
             dropped_indexes = _drop_indexes(cursor, raw_schema)
         # Not now(), which is when the transaction began: a run could have passed it meanwhile.
         cursor.execute("select clock_timestamp()")
@@ -326,22 +321,26 @@ def _create_tables(cursor: Cursor, raw_schema: str, loaded_at_field: str) -> Non
         )
 
 
-def _lock(cursor: Cursor, tables: sql.Composable) -> None:
-    """Wait until nobody reads these tables, and keep everybody from them until the end.
+def _lock(cursor: Cursor, tables: Iterable[sql.Identifier]) -> None:
+    """Take tables from their readers, to the end of the transaction.
 
-    A run that reads several of them begins with another one than we do, so that each would wait
-    for the other, and the server would end either. We give way before it does.
+    A run reads several of them, beginning with another one than we do. So that the two never wait
+    for each other, we wait only while we hold none, and wait next for what was not to be had.
     """
+    lock = sql.SQL("lock table {} in access exclusive mode")
+    waiting = list(tables)
+    cursor.execute("savepoint none_locked")
     while True:
-        cursor.execute("savepoint unlocked")
-        cursor.execute(_SHORT_PATIENCE)
-        try:
-            cursor.execute(sql.SQL("lock table {} in access exclusive mode").format(tables))
-        except (errors.LockNotAvailable, errors.DeadlockDetected):
-            cursor.execute("rollback to savepoint unlocked")
-            time.sleep(_PAUSE)
+        first, *others = waiting
+        cursor.execute(lock.format(first))
+        for table in others:
+            try:
+                cursor.execute(lock.format(table) + sql.SQL(" nowait"))
+            except errors.LockNotAvailable:
+                cursor.execute("rollback to savepoint none_locked")
+                waiting = [table, *(other for other in waiting if other != table)]
+                break
         else:
-            cursor.execute("set local lock_timeout to default")
             return
 
 

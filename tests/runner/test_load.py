@@ -16,7 +16,6 @@ import psycopg2
 import pytest
 from psycopg2 import sql
 from psycopg2.extensions import connection as Connection  # noqa: N812 - a class in lower case
-from psycopg2.extensions import cursor as Cursor  # noqa: N812
 
 from runner import load as load_module
 from runner.errors import ExitCode, FunnelError
@@ -756,37 +755,55 @@ def test_an_error_in_the_last_file_leaves_an_empty_database_empty(
     )
 
 
-def test_a_load_gives_way_to_whoever_reads_the_tables_in_another_order(
+def test_a_load_waits_for_readers_and_they_never_for_it(
     warehouse_connection: Connection, directory: Path, load_test_url: str
 ) -> None:
     run_load(warehouse_connection, directory)
-    patience: list[str] = []
-
-    def ask_for_patience(cursor: Cursor) -> None:
-        cursor.execute("show lock_timeout")
-        patience.extend(cursor.fetchone() or ())
-
-    waiting = "select from pg_locks where not granted and mode = 'AccessExclusiveLock'"
     with (
         closing(psycopg2.connect(load_test_url)) as observer,
+        closing(psycopg2.connect(load_test_url)) as one,
         closing(psycopg2.connect(load_test_url)) as other,
-        other.cursor() as reader,
         ThreadPoolExecutor(1) as aside,
     ):
         try:
-            reader.execute("select from pipedrive_raw.deal_changes")
-            loading = aside.submit(
-                run_load, warehouse_connection, directory, before_commit=ask_for_patience
-            )
-            deadline = time.monotonic() + 60
-            while not select(observer, waiting):
-                assert time.monotonic() < deadline
-            # The load has this one, and waits for the other.
-            reader.execute("select from pipedrive_raw.activity")
+            one.cursor().execute("select from pipedrive_raw.deal_changes")
+            loading = aside.submit(run_load, warehouse_connection, directory)
+            wait_until_load_waits(observer, "pipedrive_raw.deal_changes")
+            # A reader that comes to the tables in another order, and one that reads on meanwhile.
+            one.cursor().execute("select from pipedrive_raw.activity")
+            other.cursor().execute("select from pipedrive_raw.users")
+            one.rollback()
+            wait_until_load_waits(observer, "pipedrive_raw.users")
+            # It holds nothing: who comes now reads all the rest.
+            for table in ("activity", "activity_types", "deal_changes", "fields", "stages"):
+                one.cursor().execute(f"set lock_timeout = '1s'; select from pipedrive_raw.{table}")
         finally:
+            one.rollback()
             other.rollback()
         assert loading.result(60).rows["activity"] == 2
-    assert patience == ["0"]  # what comes after waits for others as ever
+
+
+def wait_until_load_waits(observer: Connection, table: str) -> None:
+    waiting = f"""
+        select from pg_locks
+        where not granted and mode = 'AccessExclusiveLock' and relation = to_regclass('{table}')
+    """
+    deadline = time.monotonic() + 60
+    while not select(observer, waiting):
+        assert time.monotonic() < deadline
+
+
+def test_a_load_waits_no_longer_than_its_role_wants_to(
+    warehouse_connection: Connection, directory: Path, load_test_url: str
+) -> None:
+    run_load(warehouse_connection, directory)
+    run_sql(warehouse_connection, "set lock_timeout = '300ms'")
+    with closing(psycopg2.connect(load_test_url)) as reader:
+        reader.cursor().execute("select from pipedrive_raw.deal_changes")
+        error = refusal(warehouse_connection, directory)
+    assert error.message == (
+        "the load into schema pipedrive_raw failed: canceling statement due to lock timeout"
+    )
 
 
 def test_an_interrupt_leaves_everything_as_it_was(
