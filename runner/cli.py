@@ -44,12 +44,11 @@ for command in _COMMANDS:
 
 
 def main() -> None:
-    """Be the process `funnel`."""
+    """Run the command line, and ignore Ctrl-C while Python leaves."""
     try:
         run_command_line()
     finally:
-        # How it ends is decided and said. Python takes a moment to leave, and a Ctrl-C in it would
-        # end the process by the signal, with another exit code than was earned.
+        # How it ends is decided and said; a Ctrl-C would only change the exit code.
         signal.signal(signal.SIGINT, signal.SIG_IGN)
 
 

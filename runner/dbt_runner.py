@@ -199,9 +199,10 @@ def _forget_repeated_flags() -> None:
     Each command of dbt adds its adapter's flags to this list once more, and walks the call stack
     for each flag in it: after a hundred commands, a quarter of a second.
     """
-    from dbt.adapters.base.impl import DEFAULT_BASE_BEHAVIOR_FLAGS as FLAGS  # noqa: N811
+    from dbt.adapters.base import impl
 
-    FLAGS[:] = {flag["name"]: flag for flag in FLAGS}.values()
+    flags = getattr(impl, "DEFAULT_BASE_BEHAVIOR_FLAGS", [])  # no promise of dbt's
+    flags[:] = {flag["name"]: flag for flag in flags}.values()
 
 
 def dbt_arguments(

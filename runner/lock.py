@@ -13,12 +13,9 @@ _PAUSE = 0.2
 """Seconds between two attempts."""
 
 _HOLDER = """
-    select
-        activity.application_name,
-        coalesce(activity.usename, 'another role'),
-        activity.backend_start
+    select activity.application_name, activity.usename, activity.backend_start
     from pg_catalog.pg_locks as held
-    left join pg_catalog.pg_stat_activity as activity on activity.pid = held.pid
+    inner join pg_catalog.pg_stat_activity as activity on activity.pid = held.pid
     where
         held.locktype = 'advisory'
         and held.granted
@@ -52,8 +49,8 @@ def hold_lock(
     with connection.cursor() as cursor:
         cursor.execute("select set_config('application_name', %s, false)", (purpose[:63],))
         while not _try(connection, name):
-            holder = describe_holder(connection, schema)
-            if holder and time.monotonic() >= deadline:
+            # Nobody holds it where its holder has gone since.
+            if time.monotonic() >= deadline and (holder := describe_holder(connection, schema)):
                 raise FunnelError(
                     f"another run holds the lock: {holder}",
                     hint="Wait until it ends, or add --wait SECONDS.",

@@ -101,7 +101,11 @@ class TcpPostgres:
         """Stop the server and remove its data."""
         if self._process:
             self._process.send_signal(signal.SIGINT)  # whatever connection was left open
-            self._process.wait()
+            try:
+                self._process.wait(_PATIENCE)
+            except subprocess.TimeoutExpired:
+                self._process.kill()
+                self._process.wait()
             self._process = None
         shutil.rmtree(self._folder)
 
