@@ -33,7 +33,7 @@ class Console:
     def say(self, message: str, *, even_if_quiet: bool = False) -> None:
         """Tell a person something, on stderr."""
         if message and (even_if_quiet or not self.quiet):
-            _print(message, err=True)
+            write_line(message, err=True)
 
     def warn(self, message: str) -> None:
         """Tell a person something that may need doing, on stderr."""
@@ -42,17 +42,17 @@ class Console:
     def show(self, text: str, document: Mapping[str, Any]) -> None:
         """Print the command's data on stdout: `document` as JSON if asked for, else `text`."""
         if self.as_json:
-            _print(json.dumps(document, indent=2, default=str, ensure_ascii=False))
+            write_line(json.dumps(document, indent=2, default=str, ensure_ascii=False))
         elif text:
-            _print(printable(text))
+            write_line(printable(text))
 
     def fail(self, error: FunnelError) -> None:
         """Print an error: one line on stderr, and an object on stdout if JSON was asked for."""
         if self.as_json:
             parts = {"message": error.message, "hint": error.hint, "exit_code": error.exit_code}
-            _print(json.dumps({"error": parts}, indent=2))
+            write_line(json.dumps({"error": parts}, indent=2))
         sentence = f"{error.message}. {error.hint}".strip() if error.hint else error.message
-        _print(click.style("Error: ", fg="red") + " ".join(sentence.split()), err=True)
+        write_line(click.style("Error: ", fg="red") + " ".join(sentence.split()), err=True)
 
     @contextmanager
     def progress(self, label: str) -> Iterator["Progress | None"]:
@@ -88,7 +88,7 @@ class Console:
             yield bar.update
 
 
-def _print(text: str, *, err: bool = False) -> None:
+def write_line(text: str, *, err: bool = False) -> None:
     """Print a line; where its reader has left, as `head` does, go on without one."""
     try:
         click.echo(text, err=err)

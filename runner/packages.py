@@ -1,11 +1,11 @@
 """The dbt packages: from the package hub, or the bundled edition where the hub is out of reach."""
 
 import shutil
-import sys
 import tempfile
 from contextlib import suppress
 from pathlib import Path
 
+from runner.console import write_line
 from runner.errors import FunnelError
 from runner.project import Project
 
@@ -23,7 +23,7 @@ def install_packages(project: Project) -> None:
     if is_installed(project) and not _is_outdated(project):
         return
     installed = project.root / "dbt_packages"
-    print(f"Installing the dbt package {PACKAGE} …", file=sys.stderr)
+    write_line(f"Installing the dbt package {PACKAGE} …", err=True)
     try:
         if _install_from_hub(project):
             return
@@ -33,10 +33,10 @@ def install_packages(project: Project) -> None:
             f"cannot write {installed}: {error.strerror}",
             hint="Make the folder writable, or install the packages once as its owner.",
         ) from error
-    print(
+    write_line(
         "The dbt package hub is out of reach: using the bundled edition of dbt_expectations.\n"
         "For the full package, run `dbt deps` where the hub can be reached.",
-        file=sys.stderr,
+        err=True,
     )
 
 
