@@ -24,7 +24,7 @@ check: .venv/installed ## Lint, type-check and hold against the conventions, wit
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
-	$(BIN)/python -m runner.packages
+	$(BIN)/python -m runner.transform.packages
 	$(BIN)/funnel db exec $(BIN)/sqlfluff lint --disable-progress-bar models tests
 	@if [ -x $(BIN)/dbt-bouncer ]; then \
 		$(BIN)/dbt --quiet parse --target local --target-path .funnel/conventions --log-path .funnel/logs \

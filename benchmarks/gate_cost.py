@@ -18,12 +18,12 @@ from tempfile import TemporaryDirectory
 
 from benchmarks.raw_rows import LAST_DAY, History
 from benchmarks.stage import ROOT, Stage
-from runner.dbt_runner import Dbt
-from runner.demo_data import write_demo
-from runner.local_postgres import LocalPostgres
+from runner.postgres.server import LocalPostgres
 from runner.project import Project
-from runner.results import NodeResult
-from runner.warehouse import open_warehouse
+from runner.raw.demo_data import write_demo
+from runner.transform.dbt_runner import Dbt
+from runner.transform.results import NodeResult
+from runner.warehouse.connection import open_warehouse
 
 ROWS = 5_000_000
 """Rows of each of the two tables of events."""

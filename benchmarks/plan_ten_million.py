@@ -17,8 +17,8 @@ from pathlib import Path
 
 import psycopg2
 
-from runner.demo_data import write_demo
-from runner.local_postgres import LocalPostgres
+from runner.postgres.server import LocalPostgres
+from runner.raw.demo_data import write_demo
 
 ROOT = Path(__file__).resolve().parent.parent
 ROWS = 5_000_000

@@ -17,8 +17,8 @@ import psycopg2
 from psycopg2.extensions import connection as Connection  # noqa: N812 - a class in lower case
 
 from benchmarks.raw_rows import LAST_DAY, History
-from runner.demo_data import write_demo
-from runner.local_postgres import LocalPostgres
+from runner.postgres.server import LocalPostgres
+from runner.raw.demo_data import write_demo
 
 ROOT = Path(__file__).resolve().parent.parent
 

@@ -21,12 +21,12 @@ from pathlib import Path
 import psycopg2
 from psycopg2 import sql
 
-from runner.dbt_runner import Dbt
-from runner.demo_data import LAST_DAY, write_demo
-from runner.local_postgres import LocalPostgres
+from runner.postgres.server import LocalPostgres
 from runner.project import Project
-from runner.raw_data import load_demo
-from runner.warehouse import connect
+from runner.raw.demo_data import LAST_DAY, write_demo
+from runner.raw.directory import load_demo
+from runner.transform.dbt_runner import Dbt
+from runner.warehouse.connection import connect
 
 ROOT = Path(__file__).resolve().parent.parent
 BUNDLED = ROOT / "packages" / "dbt_expectations"

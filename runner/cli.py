@@ -6,15 +6,20 @@ import sys
 import click
 
 from runner import __version__
-from runner.commands.check import freshness, test
+from runner.commands.backfill import backfill
 from runner.commands.db import db
+from runner.commands.demo import demo
 from runner.commands.docs import docs
 from runner.commands.doctor import doctor
-from runner.commands.load import demo, load
+from runner.commands.freshness import freshness
+from runner.commands.load import load
+from runner.commands.plan import plan
+from runner.commands.rebuild import rebuild
 from runner.commands.report import report
-from runner.commands.run import backfill, plan, rebuild, run
+from runner.commands.run import run
 from runner.commands.show import show
 from runner.commands.status import status
+from runner.commands.test import test
 from runner.commands.verify import verify
 from runner.console import Console
 from runner.errors import ExitCode, FunnelError

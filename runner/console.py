@@ -6,14 +6,14 @@ import sys
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import click
 
 from runner.errors import FunnelError
 
-if TYPE_CHECKING:
-    from runner.dbt_runner import Progress
+Progress = Callable[[int, int], None]
+"""Called with how much is done, and of how much."""
 
 
 @dataclass(frozen=True)
@@ -55,7 +55,7 @@ class Console:
         write_line(click.style("Error: ", fg="red") + " ".join(sentence.split()), err=True)
 
     @contextmanager
-    def progress(self, label: str) -> Iterator["Progress | None"]:
+    def progress(self, label: str) -> Iterator[Progress | None]:
         """Yield what dbt calls with finished and total nodes; a bar on a terminal, else nothing."""
         if self.quiet or not sys.stderr.isatty():
             yield None

@@ -4,8 +4,8 @@ import subprocess
 
 import click
 
+from runner.commands.options import Invocation, command_options
 from runner.errors import FunnelError
-from runner.options import Invocation, command_options
 
 
 @click.group()
@@ -20,7 +20,7 @@ def start(invocation: Invocation) -> None:
 
     Example: funnel db start
     """
-    from runner.local_postgres import LocalPostgres
+    from runner.postgres.server import LocalPostgres
 
     server = LocalPostgres(invocation.project.home)
     server.keep_running()
@@ -39,7 +39,7 @@ def stop(invocation: Invocation) -> None:
 
     Example: funnel db stop
     """
-    from runner.local_postgres import LocalPostgres
+    from runner.postgres.server import LocalPostgres
 
     stopped = LocalPostgres(invocation.project.home).stop()
     invocation.console.say(
@@ -60,7 +60,7 @@ def url(invocation: Invocation) -> None:
 
     Example: psql "$(funnel db url)"
     """
-    from runner.local_postgres import LocalPostgres
+    from runner.postgres.server import LocalPostgres
 
     server = LocalPostgres(invocation.project.home)
     server.keep_running()
@@ -75,7 +75,7 @@ def psql(invocation: Invocation, psql_arguments: tuple[str, ...]) -> None:
 
     Example: funnel db psql -- -c 'select * from pipedrive_reporting.monthly_stats'
     """
-    from runner.local_postgres import LocalPostgres
+    from runner.postgres.server import LocalPostgres
 
     server = LocalPostgres(invocation.project.home)
     with server.session():
@@ -93,7 +93,7 @@ def exec_(invocation: Invocation, command: tuple[str, ...]) -> int:
 
     Example: funnel db exec -- dbt build --vars '{source_dt: "2024-05-01"}'
     """
-    from runner.warehouse import open_warehouse
+    from runner.warehouse.connection import open_warehouse
 
     with open_warehouse(invocation.project):
         try:

@@ -5,8 +5,8 @@ from pathlib import Path
 
 import click
 
+from runner.commands.options import Invocation, command_options
 from runner.errors import FunnelError
-from runner.options import Invocation, command_options
 
 
 @click.group()
@@ -28,8 +28,8 @@ def generate(invocation: Invocation, output: Path | None) -> None:
 
     Example: funnel docs generate --static funnel-docs.html
     """
-    from runner.dbt_runner import Dbt
-    from runner.warehouse import open_warehouse
+    from runner.transform.dbt_runner import Dbt
+    from runner.warehouse.connection import open_warehouse
 
     project = invocation.project
     with open_warehouse(project):
@@ -53,8 +53,8 @@ def serve(invocation: Invocation, port: int, browser: bool) -> None:
 
     Example: funnel docs serve --port 8081
     """
-    from runner.dbt_runner import Dbt
-    from runner.warehouse import open_warehouse
+    from runner.transform.dbt_runner import Dbt
+    from runner.warehouse.connection import open_warehouse
 
     project = invocation.project
     with open_warehouse(project):

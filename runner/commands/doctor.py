@@ -2,8 +2,8 @@
 
 import click
 
+from runner.commands.options import Invocation, command_options
 from runner.errors import ExitCode
-from runner.options import Invocation, command_options
 
 
 @click.command()
@@ -16,8 +16,8 @@ def doctor(invocation: Invocation, performance: bool) -> ExitCode:
 
     Example: funnel doctor --target prod
     """
-    from runner.doctor import examine
-    from runner.performance import examine_performance
+    from runner.doctor.performance import examine_performance
+    from runner.doctor.setup import examine
 
     look = examine_performance if performance else examine
     findings = list(look(invocation.project))

@@ -1,11 +1,10 @@
-"""`funnel load` and `funnel demo`."""
+"""`funnel load`."""
 
 from pathlib import Path
 
 import click
 
-from runner.errors import ExitCode
-from runner.options import Invocation, command_options
+from runner.commands.options import Invocation, command_options
 
 
 @click.command()
@@ -20,7 +19,7 @@ def load(invocation: Invocation, directory: Path, append: bool) -> None:
 
     Example: funnel load exports/2024-05-01
     """
-    from runner.raw_data import load_directory
+    from runner.raw.directory import load_directory
 
     console = invocation.console
     result = load_directory(invocation.project, directory, console, append=append)
@@ -28,23 +27,3 @@ def load(invocation: Invocation, directory: Path, append: bool) -> None:
     console.say(f"Loaded {rows:,} rows in {result.seconds:.1f} s")
     text = "\n".join(f"{table:<16}{count:>12,}" for table, count in result.rows.items())
     console.show(text, {"rows": dict(result.rows), "seconds": round(result.seconds, 2)})
-
-
-@click.command()
-@command_options
-def demo(invocation: Invocation) -> ExitCode:
-    """Build the funnel from generated data on the embedded Postgres: load, run, test, show.
-
-    The CSV files stay in .funnel/demo, to show what `funnel load` takes.
-
-    Example: funnel demo
-    """
-    from runner.commands.run import print_report
-    from runner.demo import run_demo
-
-    report = run_demo(invocation.project, invocation.console)
-    print_report(invocation.console, report)
-    invocation.console.say(
-        "\nNext: funnel show --last 12 · funnel run --source-dt 2024-06-30 · funnel db psql"
-    )
-    return report.exit_code

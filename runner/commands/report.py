@@ -5,9 +5,8 @@ from pathlib import Path
 
 import click
 
-from runner.commands.show import parse_month
+from runner.commands.options import Invocation, command_options, parse_month
 from runner.errors import FunnelError
-from runner.options import Invocation, command_options
 
 FORMATS = ("html", "png", "svg")
 
@@ -46,11 +45,11 @@ def report(
     Example: funnel report --month 2024-05 --open
              funnel report --format png
     """
-    from runner.funnel_table import require_built
     from runner.report.data import read_report
     from runner.report.page import render_page
     from runner.report.picture import draw_picture
-    from runner.warehouse import open_warehouse
+    from runner.show.funnel import require_built
+    from runner.warehouse.connection import open_warehouse
 
     project = invocation.project
     wanted = parse_month(month) if month else None

@@ -1,12 +1,11 @@
 """`funnel show`."""
 
-import re
 from datetime import date
 
 import click
 
+from runner.commands.options import Invocation, command_options, parse_month
 from runner.errors import FunnelError
-from runner.options import Invocation, command_options
 from runner.project import REPORTING
 
 FUNNEL = "funnel"
@@ -62,26 +61,15 @@ def show(
         _show_view(invocation, view, first_day, last, as_csv, names)
 
 
-def parse_month(text: str) -> date:
-    """Return the first day of the month that a person wrote as YYYY-MM.
-
-    Raises:
-        FunnelError: It is no month.
-    """
-    if not re.fullmatch(r"[0-9]{4}-(0[1-9]|1[0-2])", text) or text.startswith("0000"):
-        raise FunnelError(f"--month {text!r} is not a month", hint="Write it as YYYY-MM.")
-    return date(int(text[:4]), int(text[5:]), 1)
-
-
 def _show_funnel(invocation: Invocation, month: str | None, last: int, as_csv: bool) -> None:
-    from runner.funnel_table import (
+    from runner.show.funnel import (
         draw_month,
         draw_months,
         read_funnel,
         require_built,
         write_csv,
     )
-    from runner.warehouse import open_warehouse
+    from runner.warehouse.connection import open_warehouse
 
     project = invocation.project
     with open_warehouse(project) as connection:
@@ -108,11 +96,11 @@ def _show_view(
     as_csv: bool,
     names: bool,
 ) -> None:
-    from runner.funnel_table import require_built
-    from runner.insight import read_owner_names
-    from runner.text_table import terminal_width
-    from runner.views import VIEWS, csv_view, document_view, read_view
-    from runner.warehouse import open_warehouse
+    from runner.show.funnel import require_built
+    from runner.show.insight import read_owner_names
+    from runner.show.text_table import terminal_width
+    from runner.show.views import VIEWS, csv_view, document_view, read_view
+    from runner.warehouse.connection import open_warehouse
 
     project, view = invocation.project, VIEWS[name]
     with open_warehouse(project) as connection:

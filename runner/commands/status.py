@@ -2,7 +2,7 @@
 
 import click
 
-from runner.options import Invocation, command_options
+from runner.commands.options import Invocation, command_options
 
 
 @click.command()
@@ -12,7 +12,7 @@ def status(invocation: Invocation) -> None:
 
     Example: funnel status --json
     """
-    from runner.status import read_status
+    from runner.months.status import read_status
 
     found = read_status(invocation.project)
     invocation.console.show(found.draw(), found.document())

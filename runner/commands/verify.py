@@ -2,8 +2,8 @@
 
 import click
 
+from runner.commands.options import Invocation, command_options
 from runner.errors import ExitCode
-from runner.options import Invocation, command_options
 
 
 @click.command()
@@ -29,7 +29,7 @@ def verify(
 
     Example: funnel verify --from 2023-01-01 --repair
     """
-    from runner.verify import verify as compare
+    from runner.months.verify import verify as compare
 
     console = invocation.console
     begin = invocation.date_option("--from", first, allow_future=True) if first else None

@@ -11,8 +11,12 @@ from psycopg2 import sql
 from psycopg2.extensions import connection as Connection  # noqa: N812 - a class in lower case
 
 from runner.errors import FunnelError
-from runner.funnel_table import FunnelMonth, FunnelStep, read_funnel
-from runner.insight import (
+from runner.months.ledger import RecordedRun, read_deals_known_through, read_last_run
+from runner.months.status import read_load_times
+from runner.months.window import LONGEST_HISTORY
+from runner.project import ANALYTICS, META, REPORTING, Project
+from runner.show.funnel import FunnelMonth, FunnelStep, read_funnel
+from runner.show.insight import (
     ForecastBacktest,
     LossCount,
     OwnerCount,
@@ -27,11 +31,7 @@ from runner.insight import (
     read_owner_names,
     read_rows,
 )
-from runner.ledger import RecordedRun, read_deals_known_through, read_last_run
-from runner.project import ANALYTICS, META, REPORTING, Project
-from runner.status import read_load_times
-from runner.warehouse import connect, find_built_range, reading
-from runner.window import LONGEST_HISTORY
+from runner.warehouse.connection import connect, find_built_range, reading
 
 TREND_MONTHS = 24
 COHORTS = 12

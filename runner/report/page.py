@@ -7,13 +7,13 @@ from dataclasses import dataclass
 from datetime import date
 from importlib.resources import files
 
-from runner.insight import WHOLE_FUNNEL
-from runner.ledger import RecordedRun
+from runner.months.ledger import RecordedRun
 from runner.report import text
 from runner.report.data import ReportData, Trust
 from runner.report.figures import Figure
 from runner.report.palette import THEMES
 from runner.report.sections import Section, make_sections
+from runner.show.insight import WHOLE_FUNNEL
 
 
 @dataclass(frozen=True)

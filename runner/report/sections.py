@@ -7,7 +7,6 @@ from datetime import date
 
 from dateutil.relativedelta import relativedelta
 
-from runner.insight import WHOLE_FUNNEL, StepConversion
 from runner.report import text
 from runner.report.data import OWNER_MONTHS, ReportData
 from runner.report.figures import (
@@ -34,6 +33,7 @@ from runner.report.text import (
     share,
     shorten,
 )
+from runner.show.insight import WHOLE_FUNNEL, StepConversion
 
 OWNERS_DRAWN = 10
 OWNERS_LISTED = 50

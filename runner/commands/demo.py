@@ -1,0 +1,26 @@
+"""`funnel demo`: generated data, loaded, processed, tested and shown."""
+
+import click
+
+from runner.commands.options import Invocation, command_options
+from runner.commands.running import print_report
+from runner.errors import ExitCode
+
+
+@click.command()
+@command_options
+def demo(invocation: Invocation) -> ExitCode:
+    """Build the funnel from generated data on the embedded Postgres: load, run, test, show.
+
+    The CSV files stay in .funnel/demo, to show what `funnel load` takes.
+
+    Example: funnel demo
+    """
+    from runner.months.demo import run_demo
+
+    report = run_demo(invocation.project, invocation.console)
+    print_report(invocation.console, report)
+    invocation.console.say(
+        "\nNext: funnel show --last 12 · funnel run --source-dt 2024-06-30 · funnel db psql"
+    )
+    return report.exit_code

@@ -1,0 +1,66 @@
+"""`funnel test`."""
+
+import time
+from pathlib import Path
+
+import click
+
+from runner.commands.options import Invocation, command_options, source_dt_option
+from runner.errors import ExitCode
+from runner.project import AUDIT
+
+
+@click.command()
+@source_dt_option
+@click.option(
+    "-s", "--select", multiple=True, help="Only tests of these models, in dbt's selection syntax."
+)
+@click.option("--full", is_flag=True, help="Look at all raw rows, not only at those of the window.")
+@click.option(
+    "--junit",
+    type=click.Path(path_type=Path, dir_okay=False),
+    metavar="FILE",
+    help="Also write the results as JUnit XML, for a CI system.",
+)
+@command_options
+def test(
+    invocation: Invocation,
+    source_dt: str,
+    allow_future: bool,
+    select: tuple[str, ...],
+    full: bool,
+    junit: Path | None,
+) -> ExitCode:
+    """Test what is built, and print what failed: what it means, what to do, and some of the rows.
+
+    All failing rows are in the schema pipedrive_audit, without names and e-mail addresses.
+
+    \b
+    Example: funnel test --select monthly_stats
+             funnel test --full --junit results.xml
+    """
+    from runner.show.funnel import require_built
+    from runner.transform.dbt_runner import Dbt
+    from runner.transform.failing_rows import keep_failing_rows
+    from runner.transform.junit import prepare_junit, write_junit
+    from runner.transform.results import count_results, exit_code, explain_problems
+    from runner.warehouse.connection import open_warehouse
+
+    console, project = invocation.console, invocation.project
+    day = invocation.date_option("--source-dt", source_dt, allow_future=allow_future)
+    if junit:
+        prepare_junit(junit)
+    begin = time.monotonic()
+    dbt_vars = {"source_dt": str(day), **({"full_check": True} if full else {})}
+    with open_warehouse(project) as connection:
+        require_built(connection, project)
+        with console.progress("Testing") as progress:
+            results = Dbt(project, dbt_vars).test(select, progress)
+        results = keep_failing_rows(connection, project.schema(AUDIT), results, console)
+    seconds = time.monotonic() - begin
+    if junit:
+        write_junit(junit, results, seconds)
+    paragraphs = [explain_problems(results), count_results(results, seconds)]
+    text = "\n\n".join(filter(None, paragraphs))
+    console.show(text, {"tests": [result.document() for result in results]})
+    return exit_code(results)

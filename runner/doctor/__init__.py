@@ -1,0 +1,1 @@
+"""`funnel doctor`: what a run needs, and how fast it can be."""

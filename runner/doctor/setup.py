@@ -1,0 +1,259 @@
+"""What is missing for a run, and how to mend it."""
+
+import importlib.metadata
+import os
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass
+from typing import Any, Literal
+
+from psycopg2.extensions import connection as Connection  # noqa: N812 - a class in lower case
+
+from runner.errors import FunnelError
+from runner.project import ANALYTICS, AUDIT, BUILT_SCHEMAS, REPORTING, Project
+from runner.transform.packages import is_installed
+from runner.warehouse.connection import DAILY_TABLES, open_warehouse, table_exists
+from runner.warehouse.raw_contract import RAW_TABLES, check_raw_contract
+
+OLDEST_SERVER = 14
+REPORT_READER_VARIABLE = "FUNNEL_REPORT_READER"
+
+
+@dataclass(frozen=True)
+class Finding:
+    """One thing that was looked at.
+
+    Args:
+        name: What it is.
+        status: ok, warn (a run works, but) or fail (a run does not work).
+        detail: What was found.
+        remedy: What to type or change.
+    """
+
+    name: str
+    status: Literal["ok", "warn", "fail"]
+    detail: str
+    remedy: str = ""
+
+    def document(self) -> dict[str, Any]:
+        """Return the finding as `--json` prints it."""
+        return asdict(self)
+
+
+def examine(project: Project) -> Iterator[Finding]:
+    """Yield a finding for everything that a run needs on the project's target."""
+    versions = (
+        f"{name} {importlib.metadata.version(name)}" for name in ("dbt-core", "dbt-postgres")
+    )
+    yield Finding("dbt", "ok", ", ".join(versions))
+    if is_installed(project):
+        yield Finding("dbt packages", "ok", "installed")
+    else:
+        yield Finding("dbt packages", "warn", "not installed", "The next run installs them.")
+    try:
+        with open_warehouse(project) as connection:
+            yield Finding("connection", "ok", f"target {project.target}")
+            yield from _examine_warehouse(project, connection)
+    except FunnelError as error:
+        yield Finding("connection", "fail", error.message, error.hint)
+
+
+def _examine_warehouse(project: Project, connection: Connection) -> Iterator[Finding]:
+    yield _examine_server(connection)
+    raw_schema, loaded_at_field = project.raw_schema, project.loaded_at_field
+    try:
+        check_raw_contract(connection, raw_schema, loaded_at_field)
+        yield Finding("raw tables", "ok", raw_schema)
+        yield from _examine_raw_tables(connection, raw_schema, loaded_at_field)
+    except FunnelError as error:
+        yield Finding("raw tables", "fail", error.message, error.hint)
+    if project.target == "prod":
+        yield _examine_excess(connection, raw_schema)
+    missing = list(_examine_built_schemas(project, connection))
+    yield from missing
+    if any(finding.status == "fail" for finding in missing):
+        return
+    if project.target == "prod" and (reader := os.environ.get(REPORT_READER_VARIABLE)):
+        yield _examine_report_reader(connection, project.schema(REPORTING), reader)
+    analytics = project.schema(ANALYTICS)
+    if all(table_exists(connection, analytics, table) for table in DAILY_TABLES):
+        yield Finding("daily tables", "ok", "built")
+    else:
+        yield Finding("daily tables", "warn", "not built yet", "Type `funnel run`.")
+
+
+def _examine_server(connection: Connection) -> Finding:
+    major = connection.server_version // 10000
+    if major < OLDEST_SERVER:
+        return Finding(
+            "server", "fail", f"Postgres {major}", f"Use Postgres {OLDEST_SERVER} or newer."
+        )
+    return Finding("server", "ok", f"Postgres {major}")
+
+
+def _examine_raw_tables(
+    connection: Connection, raw_schema: str, loaded_at_field: str
+) -> Iterator[Finding]:
+    for table in RAW_TABLES:
+        name = f"{raw_schema}.{table.name}"
+        needed = [column.name for column in table.columns if not column.is_personal]
+        needed.append(loaded_at_field)
+        readable = _find_readable(connection, raw_schema, table.name, needed)
+        if len(readable) < len(needed):
+            unreadable = ", ".join(column for column in needed if column not in readable)
+            yield Finding(
+                f"permission on {name}",
+                "fail",
+                f"your role cannot read {unreadable}",
+                f"grant usage on schema {raw_schema} to your role; "
+                f"grant select ({', '.join(needed)}) on {name} to your role; or docs/roles.sql",
+            )
+            continue
+        for column in table.indexed_columns(loaded_at_field):
+            if not has_leading_index(connection, raw_schema, table.name, column):
+                yield Finding(
+                    f"index on {name} ({column})",
+                    "warn",
+                    "missing, so a run reads the whole table",
+                    f"create index on {name} ({column});",
+                )
+
+
+def has_leading_index(connection: Connection, schema: str, table: str, column: str) -> bool:
+    """Return whether an index of a table begins with a column; of a view, always."""
+    with connection.cursor() as cursor:
+        cursor.execute(_LEADING_INDEX, {"table": f'"{schema}"."{table}"', "column": column})
+        return cursor.fetchone() is not None
+
+
+_LEADING_INDEX = """
+    select
+    from pg_catalog.pg_index as index
+    inner join pg_catalog.pg_attribute as attribute
+        on attribute.attrelid = index.indrelid and attribute.attnum = index.indkey[0]
+    where index.indrelid = cast(%(table)s as regclass) and attribute.attname = %(column)s
+    union all
+    -- A view has no index; that of the table behind it is its owner's matter.
+    select from pg_catalog.pg_class where oid = cast(%(table)s as regclass) and relkind = 'v'
+"""
+
+
+def _find_readable(
+    connection: Connection, schema: str, table: str, columns: list[str]
+) -> list[str]:
+    """Return which of the columns this role may select."""
+    with connection.cursor() as cursor:
+        cursor.execute(_READABLE, (schema, table, columns))
+        found = {name for (name,) in cursor.fetchall()}
+    return [column for column in columns if column in found]
+
+
+_READABLE = """
+    select attribute.attname
+    from pg_catalog.pg_namespace as namespace
+    inner join pg_catalog.pg_class as class on class.relnamespace = namespace.oid
+    inner join pg_catalog.pg_attribute as attribute on attribute.attrelid = class.oid
+    where
+        namespace.nspname = %s
+        and class.relname = %s
+        and attribute.attname = any(%s)
+        and has_schema_privilege(namespace.oid, 'usage')
+        and has_column_privilege(class.oid, attribute.attnum, 'select')
+"""
+
+
+def _examine_excess(connection: Connection, raw_schema: str) -> Finding:
+    """Look for rights without which the damage of a mistake or a theft would be smaller."""
+    excess = []
+    for table in RAW_TABLES:
+        personal = [column.name for column in table.columns if column.is_personal]
+        readable = _find_readable(connection, raw_schema, table.name, personal)
+        if readable:
+            excess.append(f"read {', '.join(readable)} in {raw_schema}.{table.name}")
+    with connection.cursor() as cursor:
+        cursor.execute(
+            "select has_schema_privilege(to_regnamespace(%s), 'create')", (f'"{raw_schema}"',)
+        )
+        if cursor.fetchone() == (True,):
+            excess.append(f"create tables in {raw_schema}")
+    if excess:
+        return Finding(
+            "rights",
+            "warn",
+            f"more than a run needs: your role can {' and '.join(excess)}",
+            "Run as a member of funnel_writer, which docs/roles.sql makes.",
+        )
+    return Finding("rights", "ok", "no more than a run needs")
+
+
+def _examine_report_reader(connection: Connection, schema: str, reader: str) -> Finding:
+    with connection.cursor() as cursor:
+        # In lower case, because dbt does not quote whom it grants to. Null before it is built.
+        cursor.execute(
+            "select has_schema_privilege(oid, to_regnamespace(%s), 'usage')"
+            " and has_table_privilege(oid, to_regclass(%s), 'select')"
+            " from pg_catalog.pg_roles where rolname = lower(%s)",
+            (f'"{schema}"', f'"{schema}".monthly_stats', reader),
+        )
+        may_read = cursor.fetchone()
+    if may_read is None:
+        return Finding(
+            "report reader",
+            "fail",
+            f"there is no role {reader}, which {REPORT_READER_VARIABLE} names",
+            "Set it to funnel_report_reader, which docs/roles.sql makes, or unset it.",
+        )
+    if may_read == (False,):
+        return Finding(
+            "report reader",
+            "warn",
+            f"role {reader} cannot read {schema}.monthly_stats",
+            f"grant usage on schema {schema} to {reader}; "
+            f"grant select on {schema}.monthly_stats to {reader};",
+        )
+    return Finding("report reader", "ok", reader)
+
+
+def _examine_built_schemas(project: Project, connection: Connection) -> Iterator[Finding]:
+    for custom_schema in BUILT_SCHEMAS:
+        schema = project.schema(custom_schema)
+        # Rows that fail a test are a help, not a result: without them a run warns.
+        status: Literal["warn", "fail"] = "warn" if custom_schema == AUDIT else "fail"
+        with connection.cursor() as cursor:
+            cursor.execute(_MAY_BUILD, {"schema": f'"{schema}"'})
+            may_create, others = cursor.fetchone() or (False, None)
+        if not may_create:
+            yield Finding(
+                f"permission on schema {schema}",
+                status,
+                "your role cannot create tables in it",
+                f"create schema if not exists {schema}; grant all on schema {schema} to your role; "
+                "or docs/roles.sql",
+            )
+        elif others:
+            yield Finding(
+                f"permission on schema {schema}",
+                status,
+                f"your role cannot replace what belongs to another: {', '.join(others)}",
+                "Run docs/roles.sql as a superuser: it hands them over to funnel_writer.",
+            )
+
+
+# Several privileges in one text would ask for any of them.
+_MAY_BUILD = """
+    select
+        case
+            when to_regnamespace(%(schema)s) is null
+                then has_database_privilege(current_database(), 'create')
+            else
+                has_schema_privilege(to_regnamespace(%(schema)s), 'create')
+                and has_schema_privilege(to_regnamespace(%(schema)s), 'usage')
+        end,
+        (
+            select array_agg(class.relname order by class.relname)
+            from pg_catalog.pg_class as class
+            where
+                class.relnamespace = to_regnamespace(%(schema)s)
+                and class.relkind in ('r', 'p', 'v', 'm')
+                and not pg_has_role(class.relowner, 'usage')
+        )
+"""

@@ -1,0 +1,1 @@
+"""Which months to process and why: window, plan, run, backfill, verify, ledger."""

@@ -1,0 +1,32 @@
+"""The demo: generated data, loaded, processed, tested and shown on the embedded Postgres."""
+
+from runner.console import Console
+from runner.errors import FunnelError
+from runner.months.pipeline import RunOptions, RunReport, run_window
+from runner.months.window import Window
+from runner.project import Project
+from runner.raw.demo_data import LAST_DAY, write_demo
+from runner.raw.directory import load_demo
+from runner.warehouse.connection import open_warehouse
+
+
+def run_demo(project: Project, console: Console) -> RunReport:
+    """Generate the data set, load it and process its two years.
+
+    Raises:
+        FunnelError: The target is not local, or its raw schema holds somebody's data.
+    """
+    if project.target != "local":
+        raise FunnelError(
+            f"the demo works on the embedded Postgres, not on target {project.target}",
+            hint="Type `funnel demo --target local`.",
+        )
+    directory = project.home / "demo"
+    with open_warehouse(project) as connection:
+        summary = write_demo(directory)
+        result = load_demo(connection, project, directory)
+        console.say(
+            f"Loaded {sum(result.rows.values()):,} generated rows about {summary.deals:,} deals, "
+            f"{summary.first_day} to {summary.last_day}"
+        )
+        return run_window(project, Window(LAST_DAY), RunOptions(), console)

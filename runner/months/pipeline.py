@@ -1,0 +1,245 @@
+"""A run: find out what to process, ask whether the sources are fresh, build and test."""
+
+import re
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+from datetime import date
+from typing import Any
+
+import psycopg2
+from psycopg2.extensions import connection as Connection  # noqa: N812 - a class in lower case
+
+from runner import __version__
+from runner.console import Console
+from runner.errors import ExitCode
+from runner.months.ledger import close_open_runs, record_watermark
+from runner.months.plan import Findings, Plan, find_what_to_heal, make_plan
+from runner.months.window import Window
+from runner.project import ANALYTICS, AUDIT, META, REPORTING, Project
+from runner.show.funnel import FunnelMonth, read_funnel
+from runner.transform.dbt_runner import Dbt
+from runner.transform.failing_rows import keep_failing_rows
+from runner.transform.results import NodeResult, count_statuses, exit_code, problems
+from runner.warehouse.connection import DAILY_TABLES, INSIGHT_TABLES, open_warehouse, table_exists
+from runner.warehouse.lock import hold_lock
+from runner.warehouse.raw_contract import check_raw_contract
+
+
+@dataclass(frozen=True)
+class RunOptions:
+    """What a run does beside building the models of its window.
+
+    Args:
+        select: Build only these models, in dbt's selection syntax.
+        with_tests: Whether to test what was built.
+        with_freshness: Whether to build nothing where a source is stale.
+        with_healing: Whether to process what is missing or late in other months as well.
+        wait: Seconds to wait for another writer.
+        lock_timeout: Seconds to wait for a table that somebody else has locked; None is the var.
+    """
+
+    select: Sequence[str] = ()
+    with_tests: bool = True
+    with_freshness: bool = True
+    with_healing: bool = True
+    wait: float = 0
+    lock_timeout: int | None = None
+
+
+@dataclass(frozen=True)
+class RunReport:
+    """What a run did.
+
+    Args:
+        plan: What it processed, and why.
+        results: What became of each source, seed, model and test.
+        seconds: Time it took.
+        latest: The funnel of the latest month, if the run got that far.
+    """
+
+    plan: Plan
+    results: tuple[NodeResult, ...]
+    seconds: float
+    latest: FunnelMonth | None
+
+    @property
+    def exit_code(self) -> ExitCode:
+        """How the command ends."""
+        return exit_code(self.results)
+
+    def document(self) -> dict[str, Any]:
+        """Return the report as `--json` prints it."""
+        return {
+            "source_dt": self.plan.window.source_dt,
+            "first_day": f"{self.plan.months[0]}-01",
+            "last_day": self.plan.window.last_day,
+            "months": list(self.plan.months),
+            "models": count_statuses(self.results, "models"),
+            "tests": count_statuses(self.results, "tests"),
+            "sources": count_statuses(self.results, "sources"),
+            "problems": [result.document() for result in problems(self.results)],
+            "seconds": round(self.seconds, 2),
+            "funnel": self.latest.document() if self.latest else None,
+            "exit_code": int(self.exit_code),
+        }
+
+
+@dataclass(frozen=True)
+class Pipeline:
+    """The only writer of a target's schemas, for one command that may process several windows.
+
+    Args:
+        project: What it works on.
+        connection: Holds the lock; not dbt's.
+        console: Where it talks.
+        command: Name of the command, for the ledger.
+        dbt: The project parsed once.
+    """
+
+    project: Project
+    connection: Connection
+    console: Console
+    command: str
+    dbt: Dbt
+
+    @property
+    def recorded_as(self) -> list[str]:
+        """What the ledger says of this command's dbt runs."""
+        return [f"funnel {self.command}", f"funnel {__version__}"]
+
+    def find_what_to_heal(self, window: Window, options: RunOptions) -> Findings:
+        """Return what lies outside of a window and is to be processed with it.
+
+        Raises:
+            FunnelError: The warehouse cannot be read.
+        """
+        if not options.with_healing:
+            return Findings()
+        return find_what_to_heal(self.connection, self.project, window)
+
+    def process(
+        self,
+        window: Window,
+        options: RunOptions,
+        found: Findings | None = None,
+        *,
+        deals_from: date | None = None,
+    ) -> RunReport:
+        """Process a window and what is to be healed beside it.
+
+        Args:
+            window: What to process.
+            options: What to do beside.
+            found: What to heal, if that is known already.
+            deals_from: First day of what earlier windows processed without computing deals.
+
+        Raises:
+            FunnelError: It could not run. Failed models, tests and sources are in the report.
+        """
+        begin = time.monotonic()
+        plan = make_plan(
+            self.connection,
+            self.project,
+            window,
+            self.find_what_to_heal(window, options) if found is None else found,
+            requested=self.command != "run",
+            deals_from=deals_from,
+        )
+        self.console.say(plan.describe())
+        if plan.outdated_months:
+            self.console.warn(plan.warning())
+        results = self._build(plan, options)
+        built = {result.name for result in results if result.status == "pass"}
+        if plan.watermark and built.issuperset((*DAILY_TABLES, *INSIGHT_TABLES)):
+            record_watermark(self.connection, self.project.schema(META), plan.watermark)
+        latest = None
+        if exit_code(results) is ExitCode.DONE:
+            latest = self._read_latest(plan.months[-1])
+        return RunReport(plan, results, time.monotonic() - begin, latest)
+
+    def _build(self, plan: Plan, options: RunOptions) -> tuple[NodeResult, ...]:
+        dbt_vars = {
+            **plan.window.dbt_vars(),
+            # All of them, so that the tests of a first build read its whole history.
+            "reprocess_months": list(plan.months),
+            "recorded_as": self.recorded_as,
+        }
+        if self.command == "rebuild":  # what was counted before is to change
+            dbt_vars |= {"min_kept_ratio": 0, "recompute_deals": True}
+        if options.lock_timeout is not None:
+            dbt_vars["lock_timeout"] = options.lock_timeout
+        dbt = self.dbt.with_vars(dbt_vars)
+        freshness = dbt.freshness() if options.with_freshness else ()
+        if exit_code(freshness) is not ExitCode.DONE:
+            self.console.warn(
+                "nothing was built, because a source is stale; --no-freshness builds anyway"
+            )
+            return freshness
+        with self.console.progress("Building") as progress:
+            built = dbt.build(options.select, with_tests=options.with_tests, progress=progress)
+        audit = self.project.schema(AUDIT)
+        return freshness + keep_failing_rows(self.connection, audit, built, self.console)
+
+    def _read_latest(self, month: str) -> FunnelMonth | None:
+        schema = self.project.schema(REPORTING)
+        if not table_exists(self.connection, schema, "monthly_stats"):
+            return None
+        return next(iter(read_funnel(self.connection, schema, month=month)), None)
+
+
+@contextmanager
+def open_pipeline(
+    project: Project, console: Console, command: str, purpose: str, options: RunOptions
+) -> Iterator[Pipeline]:
+    """Become the only writer of the project's target while the block runs.
+
+    Args:
+        project: What to work on.
+        console: Where to talk.
+        command: Name of the command, for the ledger.
+        purpose: What it is about, for whoever meets the lock.
+        options: How long to wait for others.
+
+    Raises:
+        FunnelError: Another writer holds the lock, or the warehouse or its raw tables are missing.
+    """
+    schema, purpose = project.schema(ANALYTICS), f"funnel {command} {purpose}"
+    with (
+        open_warehouse(project) as connection,
+        hold_lock(connection, schema, purpose, wait=options.wait),
+    ):
+        _limit_patience(connection, project, options.lock_timeout)
+        close_open_runs(connection, project.schema(META), "crashed")
+        check_raw_contract(connection, project.raw_schema, project.loaded_at_field)
+        try:
+            yield Pipeline(project, connection, console, command, Dbt(project))
+        except KeyboardInterrupt:
+            with suppress(psycopg2.Error):  # else the next run writes down that it crashed
+                close_open_runs(connection, project.schema(META), "interrupted")
+            raise
+
+
+def run_window(
+    project: Project,
+    window: Window,
+    options: RunOptions,
+    console: Console,
+    command: str = "run",
+) -> RunReport:
+    """Process a window on the project's target, as its only writer.
+
+    Raises:
+        FunnelError: It could not run. Failed models, tests and sources are in the report instead.
+    """
+    with open_pipeline(project, console, command, str(window.source_dt), options) as pipeline:
+        return pipeline.process(window, options)
+
+
+def _limit_patience(connection: Connection, project: Project, lock_timeout: int | None) -> None:
+    """Wait for somebody's lock no longer than dbt does, which the macro set_patience tells."""
+    seconds = project.var("lock_timeout") if lock_timeout is None else lock_timeout
+    if re.fullmatch("[0-9]{1,5}", str(seconds)):  # else dbt says what is wrong with the var
+        with connection.cursor() as cursor:
+            cursor.execute("select set_config('lock_timeout', %s, false)", (f"{seconds}s",))

@@ -1,0 +1,175 @@
+"""Where the warehouse stands: last run, days built, gaps, drift, and who is at work."""
+
+from dataclasses import asdict, dataclass
+from datetime import date, datetime
+from typing import Any
+
+from psycopg2 import sql
+from psycopg2.extensions import connection as Connection  # noqa: N812 - a class in lower case
+
+from runner.months.backfill import Backfill, find_unfinished
+from runner.months.ledger import (
+    RUNS,
+    RecordedRun,
+    find_outdated_months,
+    hash_definition,
+    read_last_run,
+)
+from runner.months.plan import find_gaps
+from runner.months.verify import VERIFIED_MONTHS
+from runner.project import ANALYTICS, META, Project
+from runner.warehouse.connection import find_built_range, open_warehouse, table_exists
+from runner.warehouse.lock import describe_holder
+from runner.warehouse.raw_contract import RAW_TABLES, check_raw_contract
+
+
+@dataclass(frozen=True)
+class Status:
+    """The state of a target.
+
+    Args:
+        last_run: The run that began last.
+        last_good_run: The last one that succeeded and built both daily tables.
+        first_day: First day built.
+        last_day: Last day built.
+        gaps: Months that lack days, as 'YYYY-MM'.
+        drifted_months: Months that were wrong when last verified, and not processed since.
+        verified_at: When the month was verified whose verification is the oldest; None where any
+            month built was never verified.
+        outdated_months: Months counted under another definition of the funnel.
+        unfinished_backfill: What `funnel backfill --resume` would go on with.
+        last_loaded_at: When the newest row of each raw table of events was loaded.
+        running: Who holds the lock and since when, or nothing.
+    """
+
+    last_run: RecordedRun | None
+    last_good_run: RecordedRun | None
+    first_day: date | None
+    last_day: date | None
+    gaps: tuple[str, ...]
+    drifted_months: tuple[str, ...]
+    verified_at: datetime | None
+    outdated_months: tuple[str, ...]
+    unfinished_backfill: Backfill | None
+    last_loaded_at: dict[str, datetime | None]
+    running: str
+
+    def document(self) -> dict[str, Any]:
+        """Return the status as `--json` prints it."""
+        return asdict(self)
+
+    def draw(self) -> str:
+        """Return the status, a line for each thing there is to say."""
+        left = self.unfinished_backfill
+        lines = {
+            "last good run": _describe_run(self.last_good_run),
+            "last run": _describe_run(self.last_run) if self.last_run != self.last_good_run else "",
+            "running now": self.running or "nothing",
+            "built": f"{self.first_day} to {self.last_day}" if self.first_day else "nothing yet",
+            "gaps": ", ".join(self.gaps) or ("none" if self.first_day else ""),
+            "drift": self._describe_drift() if self.first_day else "",
+            "old definition": ", ".join(self.outdated_months),
+            "to resume": f"{left.command} {left.next_day} to {left.last}" if left else "",
+        }
+        for table, moment in self.last_loaded_at.items():
+            lines[f"{table} loaded"] = f"{moment:%Y-%m-%d %H:%M %Z}" if moment else "never"
+        width = max(map(len, lines))
+        return "\n".join(f"{name:{width}}  {said}" for name, said in lines.items() if said)
+
+    def _describe_drift(self) -> str:
+        if self.drifted_months:
+            return f"{', '.join(self.drifted_months)}: repair with funnel verify --repair"
+        if self.verified_at:
+            return f"none, verified {self.verified_at:%Y-%m-%d %H:%M %Z}"
+        return "not known: funnel verify"
+
+
+def read_status(project: Project) -> Status:
+    """Return the state of the project's target. Writes nothing.
+
+    Raises:
+        FunnelError: The warehouse cannot be read.
+    """
+    analytics, meta = project.schema(ANALYTICS), project.schema(META)
+    with open_warehouse(project) as connection:
+        check_raw_contract(connection, project.raw_schema, project.loaded_at_field)
+        first_day, last_day = find_built_range(connection, analytics)
+        drifted, verified_at = _read_verification(connection, project, first_day, last_day)
+        unfinished = find_unfinished(connection, meta)
+        return Status(
+            last_run=read_last_run(connection, meta),
+            last_good_run=read_last_run(connection, meta, good=True),
+            first_day=first_day,
+            last_day=last_day,
+            gaps=find_gaps(connection, analytics, last_day) if last_day else (),
+            drifted_months=drifted,
+            verified_at=verified_at,
+            outdated_months=find_outdated_months(connection, meta, hash_definition(project.root)),
+            unfinished_backfill=unfinished[1] if unfinished else None,
+            last_loaded_at=read_load_times(connection, project),
+            running=describe_holder(connection, analytics),
+        )
+
+
+def _describe_run(run: RecordedRun | None) -> str:
+    if run is None:
+        return "none"
+    months = f"{run.months[0]} to {run.months[-1]}" if run.months else "no month"
+    return f"{run.command}, {run.outcome}, {months}, began {run.started_at:%Y-%m-%d %H:%M %Z}"
+
+
+def _read_verification(
+    connection: Connection, project: Project, first_day: date | None, last_day: date | None
+) -> tuple[tuple[str, ...], datetime | None]:
+    """Return the months that drifted, and when the one verified longest ago was verified."""
+    schema = project.schema(META)
+    if not (first_day and last_day and table_exists(connection, schema, VERIFIED_MONTHS)):
+        return (), None
+    query = """
+        with
+        built as (
+            select to_char(month, 'YYYY-MM') as month
+            from generate_series(%s, %s, interval '1 month') as month
+        ),
+        processed as (
+            select month, max(started_at) as processed_at
+            from {runs} cross join unnest(months) as month
+            where is_complete
+            group by month
+        )
+        select
+            coalesce(
+                array_agg(month order by month)
+                filter (where is_drifted and coalesce(processed_at < verified_at, true)),
+                '{{}}'
+            ),
+            case when count(verified_at) = count(*) then min(verified_at) end
+        from built
+        left join {verified_months} using (month)
+        left join processed using (month)
+    """
+    with connection.cursor() as cursor:
+        cursor.execute(
+            sql.SQL(query).format(
+                runs=sql.Identifier(schema, RUNS),
+                verified_months=sql.Identifier(schema, VERIFIED_MONTHS),
+            ),
+            (first_day.replace(day=1), last_day),
+        )
+        drifted, verified_at = cursor.fetchone() or ([], None)
+    return tuple(drifted), verified_at
+
+
+def read_load_times(connection: Connection, project: Project) -> dict[str, datetime | None]:
+    """Return when the newest row of each raw table of events was loaded."""
+    found = {}
+    for table in RAW_TABLES:
+        if table.event_time:
+            query = sql.SQL("select max({}) from {}").format(
+                sql.Identifier(project.loaded_at_field),
+                sql.Identifier(project.raw_schema, table.name),
+            )
+            with connection.cursor() as cursor:
+                cursor.execute(query)
+                (found[table.name],) = cursor.fetchone() or (None,)
+    return found

@@ -1,0 +1,367 @@
+"""Verification: count again straight from the raw rows, and compare with what is stored.
+
+The counts are those of the daily models' own queries, so that there is one definition of them; here
+they go to temporary tables, over all months instead of a window. This finds what no watermark can:
+rows deleted long ago, an event moved in place out of an old month, hand edits, a changed funnel.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, replace
+from datetime import date, timedelta
+from typing import Any
+
+from dateutil.relativedelta import relativedelta
+from psycopg2 import sql
+from psycopg2.extensions import cursor as Cursor  # noqa: N812 - a class in lower case
+
+from runner.console import Console
+from runner.errors import ExitCode, FunnelError
+from runner.months.backfill import Backfill
+from runner.months.pipeline import Pipeline, RunOptions, open_pipeline
+from runner.months.window import Window
+from runner.project import ANALYTICS, META, REPORTING, Project
+from runner.transform.results import describe_problems, exit_code
+from runner.warehouse.connection import (
+    DAILY_TABLES,
+    built_through,
+    create_schema,
+    find_built_range,
+    table_exists,
+)
+
+VERIFIED_MONTHS = "verified_months"
+
+_STAGING = ("funnel_steps", "path:models/staging")
+_KPI_COLUMNS = {
+    "daily_activity_stats": ("kpi_name",),
+    "daily_deal_stats": ("field", "kpi_name"),
+}
+_MONTHLY = {
+    "daily_activity_stats": "monthly_activity_stats",
+    "daily_deal_stats": "monthly_deal_stats",
+}
+
+
+@dataclass(frozen=True)
+class Drift:
+    """A KPI of a month whose stored numbers are not the true ones.
+
+    Args:
+        month: As 'YYYY-MM'.
+        table: The table that is wrong.
+        kpi_name: The KPI.
+        stored_deals_count: Distinct deals of the month as stored; None where no row is.
+        true_deals_count: Distinct deals of the month as counted; None where no row should be.
+        rows: Number of rows that differ: days in a daily table.
+    """
+
+    month: str
+    table: str
+    kpi_name: str
+    stored_deals_count: int | None
+    true_deals_count: int | None
+    rows: int
+
+
+@dataclass(frozen=True)
+class Verification:
+    """What a verification found.
+
+    Args:
+        first_day: First day compared.
+        last_day: Last day compared.
+        drift: What differed, oldest first.
+        repaired_months: Months that were processed again because of it, as 'YYYY-MM'.
+        exit_code: Done, or the data failed: there is drift now.
+    """
+
+    first_day: date
+    last_day: date
+    drift: tuple[Drift, ...]
+    repaired_months: tuple[str, ...] = ()
+    exit_code: ExitCode = ExitCode.DONE
+
+    def document(self) -> dict[str, Any]:
+        """Return the verification as `--json` prints it."""
+        return {
+            "first_day": self.first_day,
+            "last_day": self.last_day,
+            "drift": [asdict(drift) for drift in self.drift],
+            "repaired_months": list(self.repaired_months),
+            "exit_code": int(self.exit_code),
+        }
+
+    def draw(self) -> str:
+        """Return the drift as a table; tables that are wrong in the same way share a line."""
+        tables: dict[tuple[str, str, str, str], list[str]] = {}
+        for drift in self.drift:
+            numbers = (drift.stored_deals_count, drift.true_deals_count)
+            stored, counted = ("-" if number is None else f"{number:,}" for number in numbers)
+            days = f"{drift.rows} day{'s' if drift.rows > 1 else ''} of "
+            place = (days if drift.table in DAILY_TABLES else "") + drift.table
+            tables.setdefault((drift.month, drift.kpi_name, stored, counted), []).append(place)
+        head = ("month", "KPI", "stored", "true")
+        widths = [max(map(len, column)) for column in zip(head, *tables, strict=True)]
+        lines = [(head, ["in"]), *tables.items()] if tables else []
+        return "\n".join(
+            f"{month:{widths[0]}}  {kpi:{widths[1]}}  {stored:>{widths[2]}}  {counted:>{widths[3]}}"
+            f"  {', '.join(names)}"
+            for (month, kpi, stored, counted), names in lines
+        )
+
+
+def verify(
+    project: Project,
+    console: Console,
+    first: date | None,
+    last: date | None,
+    *,
+    repair: bool = False,
+    wait: float = 0,
+) -> Verification:
+    """Compare the stored counts with those of the raw rows, month by month.
+
+    Args:
+        project: What to verify.
+        console: Where to talk.
+        first: First day; its whole month is compared. None is the first day built.
+        last: Last day; its month is compared as far as it is built. None is the last day built.
+        repair: Whether to process the months that drifted again.
+        wait: Seconds to wait for another writer.
+
+    Raises:
+        FunnelError: Nothing is built, or it could not run.
+    """
+    with open_pipeline(project, console, "verify", "", RunOptions(wait=wait)) as pipeline:
+        everything = _find_range(pipeline, first, last)
+        results = pipeline.dbt.with_vars({"recorded_as": pipeline.recorded_as}).build(
+            _STAGING, with_tests=False
+        )
+        if exit_code(results) is not ExitCode.DONE:
+            raise FunnelError(
+                f"cannot read the raw tables: {describe_problems(results)}",
+                hint="`funnel doctor` looks for what is missing.",
+            )
+        drift = _compare(pipeline, everything)
+        found = Verification(everything.first, everything.last, drift)
+        if not drift:
+            return found
+        if not repair:
+            return replace(found, exit_code=ExitCode.DATA_FAILED)
+        return _repair(pipeline, everything, found)
+
+
+def _find_range(pipeline: Pipeline, first: date | None, last: date | None) -> Backfill:
+    schema = pipeline.project.schema(ANALYTICS)
+    first_built, last_built = find_built_range(pipeline.connection, schema)
+    if first_built is None or last_built is None:
+        raise FunnelError("nothing is built yet", hint="Type `funnel run`.")
+    tables = [(schema, table) for pair in _MONTHLY.items() for table in pair]
+    for place, table in [*tables, (pipeline.project.schema(REPORTING), "monthly_stats")]:
+        if not table_exists(pipeline.connection, place, table):
+            raise FunnelError(f"{place}.{table} is not built", hint="Type `funnel run`.")
+    begin = max(first or first_built, first_built).replace(day=1)
+    end = min(last or last_built, last_built)
+    if begin > end:
+        raise FunnelError(
+            f"nothing is built from {first or first_built} to {last or last_built}",
+            hint=f"Days are built from {first_built} to {last_built}.",
+        )
+    next_month = end.replace(day=1) + relativedelta(months=1)
+    built = built_through(pipeline.connection, schema, end) or next_month - timedelta(days=1)
+    return Backfill("verify", begin, max(end, built), "year", next_day=begin)
+
+
+def _repair(pipeline: Pipeline, everything: Backfill, found: Verification) -> Verification:
+    months = tuple(sorted({drift.month for drift in found.drift}))
+    *others, latest = months
+    month_end = date.fromisoformat(f"{latest}-01") + relativedelta(months=1, days=-1)
+    window = Window(
+        min(month_end, everything.last),
+        backfill_period=0,
+        reprocess_months=tuple(others),
+    )
+    options = RunOptions(with_tests=False, with_freshness=False, with_healing=False)
+    report = pipeline.process(window, options)
+    code = report.exit_code
+    pipeline.console.say(describe_problems(report.results, with_warnings=False))
+    if code is ExitCode.DONE and _compare(pipeline, everything):
+        code = ExitCode.DATA_FAILED
+    return replace(found, repaired_months=months, exit_code=code)
+
+
+def _compare(pipeline: Pipeline, everything: Backfill) -> tuple[Drift, ...]:
+    found: list[Drift] = []
+    windows = list(everything.batches())
+    total = sum(window.months for window in windows)
+    with pipeline.console.bar("Verifying", total) as advance:
+        for window in windows:
+            drift = _compare_window(pipeline, window)
+            _remember(pipeline, window, drift)
+            found += drift
+            if advance:
+                advance(window.months)
+    return tuple(sorted(found, key=lambda drift: (drift.month, drift.table, drift.kpi_name)))
+
+
+def _compare_window(pipeline: Pipeline, window: Window) -> list[Drift]:
+    queries = pipeline.dbt.with_vars(window.dbt_vars()).compile(DAILY_TABLES)
+    analytics = pipeline.project.schema(ANALYTICS)
+    reporting = pipeline.project.schema(REPORTING)
+    limits = {
+        "first_day": window.first_day(),
+        "end_day": window.source_dt.replace(day=1) + relativedelta(months=1),
+    }
+    found: list[Drift] = []
+    with pipeline.connection as connection, connection.cursor() as cursor:
+        for daily in DAILY_TABLES:
+            cursor.execute(
+                sql.SQL("create temporary table {} on commit drop as ").format(_true(daily))
+                + sql.SQL(queries[daily].replace("{", "{{").replace("}", "}}")).format()
+            )
+        for daily, kpi_columns in _KPI_COLUMNS.items():
+            names = {
+                "kpi_columns": _columns(kpi_columns),
+                "true_days": _true(daily),
+                "daily": sql.Identifier(analytics, daily),
+                "monthly": sql.Identifier(analytics, _MONTHLY[daily]),
+            }
+            found += _find_drift(cursor, daily, _DAILY_DRIFT, names, limits)
+            found += _find_drift(cursor, _MONTHLY[daily], _MONTHLY_DRIFT, names, limits)
+        names = {f"true_{daily}": _true(daily) for daily in DAILY_TABLES}
+        names["monthly_stats"] = sql.Identifier(reporting, "monthly_stats")
+        found += _find_drift(cursor, "monthly_stats", _FUNNEL_DRIFT, names, limits)
+    return found
+
+
+_DAILY_DRIFT = """
+    select
+        to_char(date_trunc('month', date), 'YYYY-MM'),
+        kpi_name,
+        cast(sum(stored.new_deals_count) as bigint),
+        cast(sum(counted.new_deals_count) as bigint),
+        count(*) filter (
+            where (stored.funnel_step, stored.deals_count, stored.new_deals_count)
+            is distinct from (counted.funnel_step, counted.deals_count, counted.new_deals_count)
+        )
+    from {true_days} as counted
+    full outer join (
+        select * from {daily} where date >= %(first_day)s and date < %(end_day)s
+    ) as stored
+        using (date, {kpi_columns})
+    group by date_trunc('month', date), {kpi_columns}
+    having bool_or(
+        (stored.funnel_step, stored.deals_count, stored.new_deals_count)
+        is distinct from (counted.funnel_step, counted.deals_count, counted.new_deals_count)
+    )
+"""
+
+_MONTHLY_DRIFT = """
+    select
+        to_char(month, 'YYYY-MM'),
+        kpi_name,
+        stored.deals_count,
+        cast(counted.deals_count as bigint),
+        1
+    from (
+        select
+            cast(date_trunc('month', date) as date) as month,
+            {kpi_columns},
+            funnel_step,
+            sum(new_deals_count) as deals_count,
+            sum(deals_count) as deal_days_count
+        from {true_days}
+        group by date_trunc('month', date), {kpi_columns}, funnel_step
+    ) as counted
+    full outer join (
+        select * from {monthly} where month >= %(first_day)s and month < %(end_day)s
+    ) as stored
+        using (month, {kpi_columns})
+    where
+        (stored.funnel_step, stored.deals_count, stored.deal_days_count)
+        is distinct from (counted.funnel_step, counted.deals_count, counted.deal_days_count)
+"""
+
+_FUNNEL_DRIFT = """
+    select
+        to_char(month, 'YYYY-MM'),
+        coalesce(stored.kpi_name, counted.kpi_name),
+        stored.deals_count,
+        cast(counted.deals_count as bigint),
+        1
+    from (
+        select
+            cast(date_trunc('month', date) as date) as month,
+            funnel_step,
+            min(kpi_name) as kpi_name,
+            sum(new_deals_count) as deals_count,
+            sum(deals_count) as deal_days_count
+        from (
+            select date, funnel_step, kpi_name, new_deals_count, deals_count
+            from {true_daily_activity_stats}
+            union all
+            select date, funnel_step, kpi_name, new_deals_count, deals_count
+            from {true_daily_deal_stats}
+        ) as counted_days
+        where funnel_step is not null
+        group by date_trunc('month', date), funnel_step
+    ) as counted
+    full outer join (
+        select * from {monthly_stats} where month >= %(first_day)s and month < %(end_day)s
+    ) as stored
+        using (month, funnel_step)
+    where
+        (stored.kpi_name, stored.deals_count, stored.deal_days_count)
+        is distinct from (counted.kpi_name, counted.deals_count, counted.deal_days_count)
+"""
+
+
+def _find_drift(
+    cursor: Cursor,
+    table: str,
+    query: str,
+    names: Mapping[str, sql.Composable],
+    limits: Mapping[str, date],
+) -> list[Drift]:
+    cursor.execute(sql.SQL(query).format(**names), limits)
+    return [
+        Drift(month, table, kpi_name, stored, counted, rows)
+        for month, kpi_name, stored, counted, rows in cursor.fetchall()
+    ]
+
+
+def _remember(pipeline: Pipeline, window: Window, drift: Sequence[Drift]) -> None:
+    """Write down which months were verified, for `funnel status`."""
+    schema = pipeline.project.schema(META)
+    create_schema(pipeline.connection, schema)
+    table = sql.Identifier(schema, VERIFIED_MONTHS)
+    drifted = {found.month for found in drift}
+    with pipeline.connection as connection, connection.cursor() as cursor:
+        cursor.execute(sql.SQL(_CREATE).format(table))
+        cursor.executemany(
+            sql.SQL(_UPSERT).format(table),
+            [(month, month in drifted) for month in window.processed_months()],
+        )
+
+
+_CREATE = """
+    create table if not exists {} (
+        month text primary key,
+        is_drifted boolean not null,
+        verified_at timestamptz not null default clock_timestamp()
+    )
+"""
+
+_UPSERT = """
+    insert into {} as verified (month, is_drifted) values (%s, %s)
+    on conflict (month) do update
+    set is_drifted = excluded.is_drifted, verified_at = clock_timestamp()
+"""
+
+
+def _true(daily: str) -> sql.Identifier:
+    return sql.Identifier(f"true_{daily}")
+
+
+def _columns(names: Sequence[str]) -> sql.Composable:
+    return sql.SQL(", ").join(sql.Identifier(name) for name in names)

@@ -1,0 +1,1 @@
+"""The raw tables: CSV files, loading, and the demo's data."""

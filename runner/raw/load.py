@@ -1,0 +1,520 @@
+"""Load the raw tables from six CSV files: streamed, and all six or nothing."""
+
+import csv
+import io
+import json
+import re
+import time
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import BinaryIO
+
+import psycopg2
+from psycopg2 import errors, sql
+from psycopg2.extensions import connection as Connection  # noqa: N812 - a class in lower case
+from psycopg2.extensions import cursor as Cursor  # noqa: N812
+
+from runner.errors import FunnelError
+from runner.warehouse.raw_contract import (
+    RAW_TABLES,
+    RawColumn,
+    RawTable,
+    check_raw_contract,
+    find_columns,
+)
+
+_CHUNK = 1 << 18
+_LONGEST_HEADER = 1 << 20
+_QUOTE = b'"'
+
+# With YMD a date such as 01/02/2024 is refused instead of guessed. The memory is for sorting.
+_SETTINGS = """
+    set local timezone = 'UTC';
+    set local datestyle = 'ISO, YMD';
+    set local work_mem = '256MB';
+    set local maintenance_work_mem = '256MB'
+"""
+
+# Postgres takes these for times, most of them for another one each day. No export means them; it is
+# a placeholder or a mistake.
+_WORDS = (b"now", b"today", b"tomorrow", b"yesterday", b"infinity", b"epoch", b"allballs")
+_STRICT_TIME = sql.SQL(
+    "create domain pg_temp.strict_time as text"
+    " check (value !~* {} and isfinite(cast(value as timestamptz)))"
+).format(sql.Literal(b"|".join(_WORDS).decode()))
+
+_INDEXED_COLUMNS = """
+    select class.relname, attribute.attname
+    from pg_catalog.pg_index as index
+    inner join pg_catalog.pg_class as class on class.oid = index.indrelid
+    inner join pg_catalog.pg_namespace as namespace on namespace.oid = class.relnamespace
+    inner join pg_catalog.pg_attribute as attribute
+        on attribute.attrelid = class.oid and attribute.attnum = index.indkey[0]
+    where namespace.nspname = %s and index.indpred is null and index.indisvalid
+"""
+
+# Those of constraints stay; so do those with a tablespace, which their definition does not tell.
+_PLAIN_INDEXES = """
+    select index.indexrelid::regclass::text, pg_get_indexdef(index.indexrelid)
+    from pg_catalog.pg_index as index
+    inner join pg_catalog.pg_class as class on class.oid = index.indrelid
+    inner join pg_catalog.pg_class as index_class on index_class.oid = index.indexrelid
+    inner join pg_catalog.pg_namespace as namespace on namespace.oid = class.relnamespace
+    where
+        namespace.nspname = %s
+        and class.relname = any(%s)
+        and pg_has_role(class.relowner, 'usage')
+        and class.relkind = 'r'
+        and index_class.reltablespace = 0
+        and not index.indisreplident
+        and not index.indisclustered
+        and not exists (select from pg_catalog.pg_constraint where conindid = index.indexrelid)
+"""
+
+_COPY_CONTEXT = re.compile(
+    r'^COPY \S+, line (?P<line>\d+)(?:, column (?P<column>\S+): "(?P<value>.*)"$)?',
+    re.MULTILINE | re.DOTALL,
+)
+_EXPECTED = {
+    "bigint": "a bigint",
+    "boolean": "a boolean",
+    "jsonb": "JSON",
+    "timestamp": "a timestamp",
+}
+_BROKEN_RECORD = {
+    "unterminated": "a quote opens here and is never closed",
+    "missing": "has fewer columns than the header",
+    "extra": "has more columns than the header",
+}
+
+
+@dataclass(frozen=True)
+class LoadResult:
+    """What a load wrote."""
+
+    rows: Mapping[str, int]
+    """Rows written, by table."""
+
+    seconds: float
+
+
+@dataclass(frozen=True)
+class _CsvFile:
+    """One file, its header read and checked."""
+
+    path: Path
+    table: RawTable
+    columns: tuple[RawColumn, ...]
+    """The file's columns in the file's order; those funnel does not need are text."""
+
+    header: bytes
+    """The first record as it stands; a quoted name can spread it over several lines."""
+
+    @property
+    def staging_table(self) -> sql.Identifier:
+        return sql.Identifier("pg_temp", f"{self.table.name}_file")
+
+    @property
+    def has_time(self) -> bool:
+        return any(column.type == "timestamp" for column in self.columns)
+
+
+class _Stream(io.BufferedIOBase):
+    """A CSV file as COPY reads it: an empty header, every line ending in a line feed.
+
+    Postgres counts lines by the line ending of the first one. Spreadsheets end records in CR LF
+    and lines within a cell in LF, so that without this the lines in its errors would be wrong.
+    """
+
+    def __init__(
+        self, file: BinaryIO, header: bytes, progress: Callable[[int], None] | None
+    ) -> None:
+        self.file = file
+        self.header = header
+        self.progress = progress
+        self.failure: BaseException | None = None
+        self.holds_word = False
+        """Whether any of _WORDS has been read, anywhere in a record."""
+        self._last_bytes = b""
+
+    def read(self, size: int | None = -1, /) -> bytes:
+        """Return the next chunk; psycopg2 calls this."""
+        try:
+            if self.file.tell() == 0:
+                self._report(self.file.read(len(self.header)))
+                return b"\n"
+            chunk = self.file.read(-1 if size is None else size)
+            while chunk.endswith(b"\r") and (next_byte := self.file.read(1)):
+                chunk += next_byte
+            self._report(chunk)
+            self._look_for_words(chunk)
+            return chunk.replace(b"\r\n", b"\n")
+        except BaseException as error:  # psycopg2 would replace it, even Ctrl-C, by its own error
+            self.failure = error
+            raise
+
+    def _report(self, chunk: bytes) -> None:
+        if self.progress:
+            self.progress(len(chunk))
+
+    def _look_for_words(self, chunk: bytes) -> None:
+        text = (self._last_bytes + chunk).lower()
+        self.holds_word = self.holds_word or any(word in text for word in _WORDS)
+        self._last_bytes = text[-max(map(len, _WORDS)) :]
+
+
+def load(  # noqa: PLR0913 - two of them are options
+    connection: Connection,
+    directory: Path,
+    raw_schema: str,
+    loaded_at_field: str,
+    *,
+    append: bool = False,
+    progress: Callable[[int], None] | None = None,
+    before_commit: Callable[[Cursor], None] | None = None,
+) -> LoadResult:
+    """Load the six CSV files of a directory into the raw schema, in one transaction.
+
+    Schema, tables and indexes are created when absent. Tables are emptied, never dropped: views
+    depend on them.
+
+    Args:
+        connection: A connection outside of a transaction.
+        directory: Holds `<table>.csv` for each raw table, in UTF-8; names and headers in any
+            case, columns in any order, further columns ignored. Times without an offset are UTC.
+        raw_schema: The schema to load into.
+        loaded_at_field: The column that gets the time of the load.
+        append: Add to the rows that are there instead of replacing them.
+        progress: Called with the number of bytes read since the last call.
+        before_commit: Called at the end of the transaction, to write with it.
+
+    Raises:
+        FunnelError: A file is missing or wrong, a permission is missing, or the database failed.
+            Nothing was written.
+    """
+    started = time.monotonic()
+    files = [_read_header(path, table) for table, path in _find_files(directory)]
+    with _explained(raw_schema), connection, connection.cursor() as cursor:
+        cursor.execute(_SETTINGS)
+        _create_tables(cursor, raw_schema, loaded_at_field)
+        check_raw_contract(connection, raw_schema, loaded_at_field)
+        # Everything that takes long comes before the first lock on a table that others read.
+        for file in files:
+            _copy(cursor, file, progress)
+        dropped_indexes: list[str] = []
+        if not append:
+            tables = [sql.Identifier(raw_schema, table.name) for table in RAW_TABLES]
+            _lock(cursor, tables)
+            cursor.execute(sql.SQL("truncate {}").format(sql.SQL(", ").join(tables)))
+            dropped_indexes = _drop_indexes(cursor, raw_schema)
+        # Not now(), which is when the transaction began: a run could have passed it meanwhile.
+        cursor.execute("select clock_timestamp()")
+        (loaded_at,) = cursor.fetchone() or (None,)
+        rows = {
+            file.table.name: _insert(cursor, file, raw_schema, {loaded_at_field: loaded_at})
+            for file in files
+        }
+        for definition in dropped_indexes:
+            cursor.execute(definition)
+        _create_indexes(cursor, raw_schema, loaded_at_field)
+        for table in RAW_TABLES:
+            cursor.execute(sql.SQL("analyze {}").format(sql.Identifier(raw_schema, table.name)))
+        if before_commit:
+            before_commit(cursor)
+    return LoadResult(rows, time.monotonic() - started)
+
+
+def count_bytes(directory: Path) -> int:
+    """Return how many bytes `load` will read: the total of its progress.
+
+    Raises:
+        FunnelError: The directory does not hold the six files.
+    """
+    return sum(path.stat().st_size for _, path in _find_files(directory))
+
+
+def _find_files(directory: Path) -> list[tuple[RawTable, Path]]:
+    names = ", ".join(f"{table.name}.csv" for table in RAW_TABLES)
+    hint = f"Give the directory that holds {names}."
+    if not directory.exists():
+        raise FunnelError(f"there is no directory {directory}", hint=hint)
+    if not directory.is_dir():
+        raise FunnelError(f"{directory} is not a directory", hint=hint)
+    try:
+        found = sorted(path for path in directory.iterdir() if path.is_file())
+    except OSError as error:
+        raise FunnelError(f"cannot read {directory}: {error.strerror}", hint=hint) from error
+    if not found:
+        raise FunnelError(f"there are no files in {directory}", hint=hint)
+    candidates = {
+        table: [path for path in found if path.name.lower() == f"{table.name}.csv"]
+        for table in RAW_TABLES
+    }
+    missing = [f"{table.name}.csv" for table, paths in candidates.items() if not paths]
+    if missing:
+        raise FunnelError(f"there is no {', '.join(missing)} in {directory}", hint=hint)
+    for paths in candidates.values():
+        if len(paths) > 1:
+            same = " and ".join(path.name for path in paths)
+            raise FunnelError(f"{directory} holds both {same}", hint="Keep one of them.")
+    return [(table, paths[0]) for table, paths in candidates.items()]
+
+
+def _read_header(path: Path, table: RawTable) -> _CsvFile:
+    hint = f"Its first line must name {', '.join(column.name for column in table.columns)}."
+    try:
+        with path.open("rb") as file:
+            record = file.readline(_LONGEST_HEADER)
+            while record.count(_QUOTE) % 2 and len(record) < _LONGEST_HEADER:
+                line = file.readline(_LONGEST_HEADER)
+                if not line:
+                    break
+                record += line
+    except OSError as error:
+        raise FunnelError(f"cannot read {path.name}: {error.strerror}") from error
+    try:
+        text = record.decode("utf-8-sig")
+        header = next(csv.reader([text], strict=True)) if text.strip() else []
+    except UnicodeDecodeError as error:
+        raise FunnelError(
+            f"{path.name} line 1 is not UTF-8", hint="Save the file as CSV in UTF-8."
+        ) from error
+    except csv.Error as error:
+        raise FunnelError(
+            f"{path.name} line 1: the header's quoting or line ending is broken", hint=hint
+        ) from error
+    if not header:
+        raise FunnelError(f"{path.name} is empty", hint=hint)
+    names = [name.strip().lower() for name in header]
+    needed = {column.name: column for column in table.columns}
+    for name in needed:
+        if name not in names:
+            raise FunnelError(f"{path.name} has no column {name}", hint=hint)
+        if names.count(name) > 1:
+            raise FunnelError(f"{path.name} has more than one column {name}", hint=hint)
+    return _CsvFile(
+        path,
+        table,
+        tuple(
+            needed.get(name, RawColumn(f"extra_{position}", "text"))
+            for position, name in enumerate(names, start=1)
+        ),
+        record,
+    )
+
+
+def _create_tables(cursor: Cursor, raw_schema: str, loaded_at_field: str) -> None:
+    # What exists is looked up: `create … if not exists` asks for a permission even then.
+    existing = find_columns(cursor.connection, raw_schema)
+    if existing is None:
+        cursor.execute(sql.SQL("create schema {}").format(sql.Identifier(raw_schema)))
+    for table in RAW_TABLES:
+        if existing and table.name in existing:
+            continue
+        columns = [
+            sql.SQL("{} {}").format(sql.Identifier(column.name), sql.SQL(column.type))
+            for column in table.columns
+        ]
+        loaded_at = sql.SQL("{} timestamptz not null default now()").format(
+            sql.Identifier(loaded_at_field)
+        )
+        cursor.execute(
+            sql.SQL("create table {} ({})").format(
+                sql.Identifier(raw_schema, table.name), sql.SQL(", ").join([*columns, loaded_at])
+            )
+        )
+
+
+def _lock(cursor: Cursor, tables: Iterable[sql.Identifier]) -> None:
+    """Take tables from their readers, to the end of the transaction.
+
+    A run reads several of them, beginning with another one than we do. So that the two never wait
+    for each other, we wait only while we hold none, and wait next for what was not to be had.
+    """
+    lock = sql.SQL("lock table {} in access exclusive mode")
+    waiting = list(tables)
+    cursor.execute("savepoint none_locked")
+    while True:
+        first, *others = waiting
+        cursor.execute(lock.format(first))
+        for table in others:
+            try:
+                cursor.execute(lock.format(table) + sql.SQL(" nowait"))
+            except errors.LockNotAvailable:
+                cursor.execute("rollback to savepoint none_locked")
+                waiting = [table, *(other for other in waiting if other != table)]
+                break
+        else:
+            return
+
+
+def _drop_indexes(cursor: Cursor, raw_schema: str) -> list[str]:
+    """Drop the indexes of empty tables; return the statements that make them again.
+
+    To fill an index takes longer than to make it of the filled table. The indexes of tables that
+    another role owns stay.
+    """
+    cursor.execute(_PLAIN_INDEXES, (raw_schema, [table.name for table in RAW_TABLES]))
+    found: list[tuple[str, str]] = cursor.fetchall()
+    for name, _ in found:
+        cursor.execute(f"drop index {name}")  # the server has quoted it
+    return [definition for _, definition in found]
+
+
+def _create_indexes(cursor: Cursor, raw_schema: str, loaded_at_field: str) -> None:
+    cursor.execute(_INDEXED_COLUMNS, (raw_schema,))
+    existing = set(cursor.fetchall())
+    for table in RAW_TABLES:
+        for column in table.indexed_columns(loaded_at_field):
+            if (table.name, column) not in existing:
+                cursor.execute(
+                    sql.SQL("create index on {} ({})").format(
+                        sql.Identifier(raw_schema, table.name), sql.Identifier(column)
+                    )
+                )
+
+
+def _copy(cursor: Cursor, file: _CsvFile, progress: Callable[[int], None] | None) -> None:
+    """Copy a file into a temporary table of its own shape."""
+    # As timestamptz first: a timestamp would silently ignore the offset of 09:00+02:00.
+    holds_word = _copy_as("timestamptz", cursor, file, file.staging_table, progress)
+    if holds_word and file.has_time:
+        # To look at each time costs half as much as the copy, so only where there is a reason.
+        strict_table = sql.Identifier("pg_temp", f"{file.table.name}_strict")
+        cursor.execute("drop domain if exists pg_temp.strict_time")
+        cursor.execute(_STRICT_TIME)
+        _copy_as("pg_temp.strict_time", cursor, file, strict_table)
+        cursor.execute(sql.SQL("drop table {}").format(strict_table))
+
+
+def _copy_as(
+    time_type: str,
+    cursor: Cursor,
+    file: _CsvFile,
+    table: sql.Identifier,
+    progress: Callable[[int], None] | None = None,
+) -> bool:
+    """Copy a file, its times as this type; return whether it holds any of _WORDS."""
+    types = {"timestamp": time_type}
+    columns = [
+        sql.SQL("{} {}").format(
+            sql.Identifier(column.name), sql.SQL(types.get(column.type, column.type))
+        )
+        for column in file.columns
+    ]
+    cursor.execute(
+        sql.SQL("create temporary table {} ({}) on commit drop").format(
+            table, sql.SQL(", ").join(columns)
+        )
+    )
+    # Some exports quote every field; "" can then only mean null in a column that is not text.
+    typed = [sql.Identifier(column.name) for column in file.columns if column.type != "text"]
+    copy = sql.SQL(
+        "copy {} from stdin with (format csv, header true, encoding 'UTF8', force_null ({}))"
+    ).format(table, sql.SQL(", ").join(typed))
+    try:
+        with file.path.open("rb") as binary:
+            stream = _Stream(binary, file.header, progress)
+            try:
+                cursor.copy_expert(copy, stream, _CHUNK)
+            except psycopg2.Error as error:
+                if stream.failure:
+                    raise stream.failure from None
+                if cursor.connection.closed:
+                    raise
+                # The error quotes the row: of a table with personal data not even --debug shows it.
+                raise _explain(error, file) from (None if file.table.is_personal else error)
+            return stream.holds_word
+    except OSError as error:
+        raise FunnelError(f"cannot read {file.path.name}: {error.strerror}") from error
+
+
+def _insert(
+    cursor: Cursor, file: _CsvFile, raw_schema: str, constants: Mapping[str, object]
+) -> int:
+    to_utc = {"timestamp": "{} at time zone 'UTC'"}
+    names = [column.name for column in file.table.columns]
+    values: list[sql.Composable] = [
+        sql.SQL(to_utc.get(column.type, "{}")).format(sql.Identifier(column.name))
+        for column in file.table.columns
+    ]
+    # In the order of time a month lies together on disk.
+    order = sql.SQL(" order by {}").format(sql.Identifier(file.table.event_time or names[0]))
+    cursor.execute(
+        sql.SQL("insert into {} ({}) select {} from {}{}").format(
+            sql.Identifier(raw_schema, file.table.name),
+            sql.SQL(", ").join(sql.Identifier(name) for name in (*names, *constants)),
+            sql.SQL(", ").join([*values, *(sql.Literal(v) for v in constants.values())]),
+            file.staging_table,
+            order,
+        )
+    )
+    return cursor.rowcount
+
+
+def _explain(error: psycopg2.Error, file: _CsvFile) -> FunnelError:
+    """Say which file, line, column and value Postgres did not like."""
+    name = file.path.name
+    reason = (error.diag.message_primary or "").partition("\n")[0]
+    place = _COPY_CONTEXT.search(error.diag.context or "")
+    if place is None or not isinstance(error, (psycopg2.DataError, errors.CheckViolation)):
+        # Not a matter of one row, or a server that speaks another language.
+        reason = type(error).__name__ if file.table.is_personal else reason
+        return FunnelError(f"cannot load {name}: {reason}")
+    line = int(place["line"]) - 1 + file.header.count(b"\n")
+    if isinstance(error, errors.CharacterNotInRepertoire):
+        return FunnelError(f"{name} line {line} is not UTF-8", "Save the file as CSV in UTF-8.")
+    line = _first_line(file.path, line)
+    if place["column"]:
+        column = next(c for c in file.columns if c.name == place["column"])
+        expected = _EXPECTED.get(column.type, reason)
+        value = json.dumps(place["value"], ensure_ascii=False)
+        verdict = f"not {expected}" if file.table.is_personal else f"{value} is not {expected}"
+        return FunnelError(
+            f"{name} line {line}, column {column.name}: {verdict}",
+            hint="Mend the file and load again; nothing was written.",
+        )
+    said = _BROKEN_RECORD.get(reason.partition(" ")[0], reason)
+    return FunnelError(
+        f"{name} line {line}: {said}",
+        hint="Mend the file and load again; nothing was written.",
+    )
+
+
+def _first_line(path: Path, last_line: int) -> int:
+    """Return the line on which the record begins that ends on this line.
+
+    Postgres counts to the end of a record, which quoted fields can spread over many lines.
+    """
+    first_line, in_quotes = 1, False
+    with path.open("rb") as file:
+        for number, line in enumerate(file, start=1):
+            if not in_quotes:
+                first_line = number
+            if number == last_line:
+                break
+            in_quotes ^= line.count(_QUOTE) % 2 == 1
+    return first_line
+
+
+@contextmanager
+def _explained(raw_schema: str) -> Iterator[None]:
+    """Turn what the database refuses into an error a person can act on."""
+    try:
+        yield
+    except errors.InsufficientPrivilege as error:
+        raise FunnelError(
+            f"no permission to load into schema {raw_schema}: {error.diag.message_primary}",
+            hint="The role needs to create the schema and own its tables: ask the database's "
+            "owner, or use another role.",
+        ) from error
+    except psycopg2.Error as error:
+        # The rollback on a lost connection fails as well, and would hide why it was lost.
+        first = error.__context__ if isinstance(error.__context__, psycopg2.Error) else error
+        reason = first.diag.message_primary or str(first)
+        raise FunnelError(
+            f"the load into schema {raw_schema} failed: {reason.strip().partition(chr(10))[0]}",
+            hint="Nothing was written.",
+        ) from error

@@ -1,0 +1,1 @@
+"""The views of `funnel show`: rows, JSON, CSV and drawing."""

@@ -1,0 +1,265 @@
+"""The insight models as Python sees them: a dataclass for a row of each, and one way to read them.
+
+The fields of a row are the columns of its model, so a row is read, printed as CSV and as JSON by
+one list of names.
+"""
+
+from dataclasses import asdict, dataclass, fields
+from datetime import date, datetime
+from decimal import Decimal
+from typing import Any, ClassVar, TypeVar
+
+from dateutil.relativedelta import relativedelta
+from psycopg2 import sql
+from psycopg2.extensions import connection as Connection  # noqa: N812 - a class in lower case
+
+from runner.errors import FunnelError
+from runner.project import ANALYTICS, REPORTING, Project
+from runner.warehouse.connection import reading, table_exists
+
+WHOLE_FUNNEL = 0
+"""The step_order of the row of step_velocity that is about the whole funnel."""
+
+
+@dataclass(frozen=True)
+class InsightRow:
+    """A row of a model of models/insight.
+
+    The class says which model it is, and by which month its rows are told apart, if by any.
+    """
+
+    model: ClassVar[str]
+    month_column: ClassVar[str | None] = "month"
+    order: ClassVar[tuple[str, ...]] = ("month", "step_order")
+
+    def document(self) -> dict[str, Any]:
+        """Return the row as `--json` prints it."""
+        return {name: _for_json(name, value) for name, value in asdict(self).items()}
+
+
+@dataclass(frozen=True)
+class StepConversion(InsightRow):
+    """How many deals of the cohort created in a month came to a step. Rates are 0 to 1."""
+
+    model: ClassVar[str] = "funnel_conversion"
+    month_column: ClassVar[str | None] = "cohort_month"
+    order: ClassVar[tuple[str, ...]] = ("cohort_month", "step_order")
+
+    cohort_month: date
+    kpi_name: str
+    funnel_step: str
+    step_order: int
+    cohort_deals_count: int
+    reached_deals_count: int
+    entered_deals_count: int
+    reached_from_previous: float | None
+    reached_from_first: float | None
+    entered_from_previous: float | None
+    entered_from_first: float | None
+    is_mature: bool
+
+
+@dataclass(frozen=True)
+class StepVelocity(InsightRow):
+    """How many days the visits to a step took that ended in a month; step_order 0 is the funnel."""
+
+    model: ClassVar[str] = "step_velocity"
+
+    month: date
+    kpi_name: str
+    funnel_step: str | None
+    step_order: int | None
+    visits_ended_count: int
+    median_days: float | None
+    p75_days: float | None
+    p90_days: float | None
+
+
+@dataclass(frozen=True)
+class LossCount(InsightRow):
+    """How many deals were lost in a month in a step for a reason."""
+
+    model: ClassVar[str] = "losses_monthly"
+    order: ClassVar[tuple[str, ...]] = ("month", "step_order", "lost_reason")
+
+    month: date
+    kpi_name: str
+    funnel_step: str | None
+    step_order: int | None
+    lost_reason: str | None
+    deals_count: int
+
+
+@dataclass(frozen=True)
+class WinRate(InsightRow):
+    """How many of the deals closed in a month were won."""
+
+    model: ClassVar[str] = "win_rate_monthly"
+    order: ClassVar[tuple[str, ...]] = ("month",)
+
+    month: date
+    won_deals_count: int
+    lost_deals_count: int
+    win_rate: float | None
+
+
+@dataclass(frozen=True)
+class OwnerCount(InsightRow):
+    """How many deals of an owner entered a step in a month; deals_count can be added up."""
+
+    model: ClassVar[str] = "monthly_stats_by_owner"
+    order: ClassVar[tuple[str, ...]] = ("month", "owner_id", "step_order")
+
+    month: date
+    owner_id: int | None
+    kpi_name: str
+    funnel_step: str
+    step_order: int
+    deals_count: int
+    owner_deals_count: int
+
+
+@dataclass(frozen=True)
+class StalledDeal(InsightRow):
+    """An open deal that has not moved for longer than is usual in its step."""
+
+    model: ClassVar[str] = "stalled_deals"
+    month_column: ClassVar[str | None] = None
+    order: ClassVar[tuple[str, ...]] = ("step_order", "last_moved_at", "deal_id")
+
+    deal_id: int
+    owner_id: int | None
+    kpi_name: str
+    funnel_step: str | None
+    step_order: int | None
+    last_moved_at: datetime
+    days_since_last_movement: int
+    stalled_after_days: float | None
+
+
+@dataclass(frozen=True)
+class StepForecast(InsightRow):
+    """The open deals of a step, and how many of them to expect to be won."""
+
+    model: ClassVar[str] = "pipeline_forecast"
+    month_column: ClassVar[str | None] = None
+    order: ClassVar[tuple[str, ...]] = ("step_order",)
+
+    kpi_name: str
+    funnel_step: str | None
+    step_order: int | None
+    open_deals_count: int
+    open_value: float | None
+    win_rate: float | None
+    median_days_to_win: float | None
+    expected_wins: float | None
+    expected_value: float | None
+
+
+@dataclass(frozen=True)
+class ForecastBacktest(InsightRow):
+    """What was to be expected of the deals open at the end of a month, and what became of them."""
+
+    model: ClassVar[str] = "pipeline_forecast_backtest"
+    order: ClassVar[tuple[str, ...]] = ("month",)
+
+    month: date
+    open_deals_count: int
+    expected_wins: float | None
+    actual_wins: int | None
+    still_open_deals_count: int
+    expected_value: float | None
+    actual_value: float | None
+
+
+@dataclass(frozen=True)
+class Period:
+    """Whole months: from the first of one to, but without, the first of another."""
+
+    first: date
+    end: date
+
+    @classmethod
+    def ending(cls, last_month: date, months: int) -> "Period":
+        """Return that many months, the last of which is given."""
+        end = last_month + relativedelta(months=1)
+        return cls(end - relativedelta(months=months), end)
+
+    def describe(self) -> str:
+        """Return the months in words: 'December 2024', or the first and the last one."""
+        last = self.end - relativedelta(months=1)
+        if self.first == last:
+            return f"{last:%B %Y}"
+        return f"{self.first:%B %Y} to {last:%B %Y}"
+
+
+Row = TypeVar("Row", bound=InsightRow)
+
+
+def read_rows(
+    connection: Connection, project: Project, row: type[Row], period: Period | None = None
+) -> list[Row]:
+    """Return the rows of an insight model, of some months if it has any, in order.
+
+    Raises:
+        FunnelError: The model is not built, or cannot be read.
+    """
+    schema = project.schema(ANALYTICS)
+    if not table_exists(connection, schema, row.model):
+        raise FunnelError(
+            f"{schema}.{row.model} is not built yet", hint="Type `funnel run` or `funnel demo`."
+        )
+    names = [field.name for field in fields(row)]
+    month = sql.Identifier(row.month_column) if row.month_column and period else None
+    query = sql.SQL("select {} from {} where {} order by {}").format(
+        sql.SQL(", ").join(map(sql.Identifier, names)),
+        sql.Identifier(schema, row.model),
+        sql.SQL("{0} >= %s and {0} < %s").format(month) if month else sql.SQL("true"),
+        sql.SQL(", ").join(map(sql.Identifier, row.order)),
+    )
+    limits = (period.first, period.end) if month and period else ()
+    with reading(schema, row.model), connection.cursor() as cursor:
+        cursor.execute(query, limits)
+        return [row(*map(plain, values)) for values in cursor.fetchall()]
+
+
+def read_latest_month(connection: Connection, project: Project) -> date:
+    """Return the last month of the funnel.
+
+    Raises:
+        FunnelError: No month is built, or monthly_stats cannot be read.
+    """
+    schema = project.schema(REPORTING)
+    query = sql.SQL("select max(month) from {}").format(sql.Identifier(schema, "monthly_stats"))
+    with reading(schema, "monthly_stats"), connection.cursor() as cursor:
+        cursor.execute(query)
+        (month,) = cursor.fetchone() or (None,)
+    if month is None:
+        raise FunnelError("no month is built", hint="Type `funnel run` or `funnel demo`.")
+    return date(month.year, month.month, 1)
+
+
+def read_owner_names(connection: Connection, project: Project) -> dict[int, str]:
+    """Return the names of users by their id. They are personal data: only where asked for.
+
+    Raises:
+        FunnelError: This role may not read names, or there is no table of users.
+    """
+    schema = project.raw_schema
+    query = sql.SQL("select id, name from {}").format(sql.Identifier(schema, "users"))
+    with reading(schema, "users"), connection.cursor() as cursor:
+        cursor.execute(query)
+        return {number: name for number, name in cursor.fetchall() if name}
+
+
+def plain(value: Any) -> Any:  # noqa: ANN401 - a cell of any column
+    """Return a cell as Python and JSON reckon with it: numeric as float."""
+    return float(value) if isinstance(value, Decimal) else value
+
+
+def _for_json(name: str, value: Any) -> Any:  # noqa: ANN401 - a cell of any column
+    if isinstance(value, datetime):
+        return value.isoformat()
+    if isinstance(value, date):
+        return f"{value:%Y-%m}" if "month" in name else value.isoformat()
+    return value

@@ -1,0 +1,1 @@
+"""All that touches dbt: running it, its packages, its results."""

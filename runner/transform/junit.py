@@ -1,0 +1,88 @@
+"""The results of tests as JUnit XML, which CI systems show."""
+
+import re
+from collections.abc import Sequence
+from datetime import datetime, timezone
+from pathlib import Path
+from xml.etree import ElementTree
+
+from runner.errors import FunnelError
+from runner.transform.results import NodeResult, count_rows
+
+_NO_XML = re.compile("[^\t\n\r\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
+"""What no XML document may hold, escaped or not."""
+
+
+def prepare_junit(path: Path) -> None:
+    """Make sure that the file can be written, and that no older one is taken for this run's.
+
+    Raises:
+        FunnelError: It cannot.
+    """
+    try:
+        path.open("w").close()
+        if path.is_file():
+            path.unlink()
+    except OSError as error:
+        raise _cannot_write(path, error) from error
+
+
+def write_junit(path: Path, results: Sequence[NodeResult], seconds: float) -> None:
+    """Write one suite with a case for each test; a warning passes and says so in its output.
+
+    Args:
+        path: The file.
+        results: What became of the tests.
+        seconds: Time that all of them took.
+
+    Raises:
+        FunnelError: The file cannot be written.
+    """
+    statuses = [result.status for result in results]
+    root = ElementTree.Element("testsuites")
+    suite = ElementTree.SubElement(
+        root,
+        "testsuite",
+        name="funnel test",
+        tests=str(len(results)),
+        failures=str(statuses.count("fail")),
+        errors=str(statuses.count("error")),
+        skipped=str(statuses.count("skipped")),
+        time=f"{seconds:.3f}",
+        timestamp=f"{datetime.now(timezone.utc):%Y-%m-%dT%H:%M:%S}",
+    )
+    for result in results:
+        _add_case(suite, result)
+    ElementTree.indent(root)
+    try:
+        ElementTree.ElementTree(root).write(path, encoding="utf-8", xml_declaration=True)
+    except OSError as error:
+        raise _cannot_write(path, error) from error
+
+
+def _add_case(suite: ElementTree.Element, result: NodeResult) -> None:
+    case = ElementTree.SubElement(
+        suite,
+        "testcase",
+        name=result.name,
+        classname=result.model,
+        time=f"{result.seconds:.3f}",
+    )
+    told = count_rows(result) if result.failures else result.message
+    rows = [", ".join(f"{name}: {value}" for name, value in row.items()) for row in result.sample]
+    stored = f"Rows: {result.stored_in}" if result.stored_in else ""
+    details = _NO_XML.sub("\ufffd", "\n".join(filter(None, (result.description, *rows, stored))))
+    if result.status == "skipped":
+        ElementTree.SubElement(case, "skipped", message="something it reads was not built")
+    elif result.status in ("fail", "error"):
+        tag, kind = {"fail": ("failure", "data"), "error": ("error", "query")}[result.status]
+        problem = ElementTree.SubElement(case, tag, message=_NO_XML.sub("\ufffd", told), type=kind)
+        problem.text = details
+    elif result.status == "warn":
+        ElementTree.SubElement(case, "system-out").text = f"Warning: {told}\n{details}"
+
+
+def _cannot_write(path: Path, error: OSError) -> FunnelError:
+    return FunnelError(
+        f"cannot write {path}: {error.strerror}", hint="Name a file in a folder that is there."
+    )

@@ -1,0 +1,1 @@
+"""The warehouse: connection, lock, and what the raw tables must be."""

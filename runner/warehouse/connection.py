@@ -1,0 +1,281 @@
+"""Connections to the warehouse for everything that is not dbt, from the variables dbt reads."""
+
+import os
+import re
+from collections.abc import Iterator
+from contextlib import closing, contextmanager, nullcontext
+from datetime import date
+from pathlib import Path
+from typing import Any
+
+import psycopg2
+from dateutil.relativedelta import relativedelta
+from psycopg2 import sql
+from psycopg2.errors import InsufficientPrivilege, LockNotAvailable, QueryCanceled
+from psycopg2.extensions import connection as Connection  # noqa: N812 - a class in lower case
+
+from runner.errors import FunnelError
+from runner.postgres.server import DATABASE, PORT, SUPERUSER, LocalPostgres
+from runner.project import Project
+
+LOCAL_HOST_VARIABLE = "FUNNEL_LOCAL_HOST"
+DAILY_TABLES = ("daily_activity_stats", "daily_deal_stats")
+INSIGHT_TABLES = ("changed_deals", "deal_stage_visits", "deal_states", "monthly_stats_by_owner")
+
+_LAST_PORT = 65535
+
+_REMEDIES = {
+    "password authentication": "Check PGUSER and PGPASSWORD.",
+    "database": "Check PGDATABASE.",
+    "role": "Check PGUSER.",
+}
+"""What to check, by how the server's refusal begins."""
+
+
+def connect(project: Project) -> Connection:
+    """Connect to the target's database, in autocommit mode.
+
+    A query so leaves no transaction open, which would keep dbt from replacing what it read;
+    what belongs together is written inside `with connection:`, which is one transaction.
+
+    Raises:
+        FunnelError: No server, a wrong password, an unknown database, or a variable that is unset
+            or cannot be. The password is never part of it.
+    """
+    is_local = project.target == "local"
+    parameters = _local_parameters(project) if is_local else _server_parameters(project.target)
+    try:
+        connection: Connection = psycopg2.connect(
+            **parameters,
+            application_name="funnel",
+            connect_timeout=10,
+            # A run takes long, and a firewall between forgets a connection that says nothing.
+            keepalives_idle=60,
+        )
+    except psycopg2.OperationalError as error:
+        reason = _first_refusal(str(error))
+        hint = _find_local_remedy() if is_local else _find_remedy(reason)
+        # Without its cause: libpq may quote what it was given.
+        raise FunnelError(f"cannot connect to {project.target}: {reason}", hint=hint) from None
+    connection.autocommit = True
+    return connection
+
+
+@contextmanager
+def open_warehouse(project: Project) -> Iterator[Connection]:
+    """Connect to the target's database; for `local`, have the embedded server run meanwhile.
+
+    dbt finds the embedded server through FUNNEL_LOCAL_HOST. Where that already names another
+    server's socket folder, nothing is started.
+
+    Raises:
+        FunnelError: As `connect`; or the embedded server does not start, the connection is lost, or
+            a query took longer than it may or needs a permission that is missing.
+    """
+    server = _find_embedded_server(project)
+    running = _embedded_server(server) if server else nullcontext()
+    with running, closing(connect(project)) as connection:
+        try:
+            yield connection
+        except (psycopg2.Error, FunnelError) as error:
+            reason = error.__cause__ if isinstance(error, FunnelError) else error
+            if isinstance(reason, psycopg2.Error) and connection.closed:
+                raise FunnelError(
+                    f"the connection to {project.target} was lost: {_first_line(reason)}",
+                    hint="Run it again; what was written is whole.",
+                ) from error
+            if isinstance(error, (LockNotAvailable, QueryCanceled)):
+                raise FunnelError(
+                    _first_line(error),
+                    hint="Run it again, or ask who holds a lock in the database.",
+                ) from error
+            if isinstance(error, InsufficientPrivilege):
+                raise FunnelError(
+                    _first_line(error), hint="`funnel doctor` says which permissions are missing."
+                ) from error
+            raise
+
+
+def table_exists(connection: Connection, schema: str, table: str) -> bool:
+    """Return whether there is a table or view of this name.
+
+    Raises:
+        FunnelError: This role may not look into the schema.
+    """
+    name = sql.Identifier(schema, table)
+    with reading(schema, table), connection.cursor() as cursor:
+        cursor.execute("select to_regclass(%s)", (name.as_string(connection),))
+        return cursor.fetchone() != (None,)
+
+
+def create_schema(connection: Connection, schema: str) -> None:
+    """Create a schema that does not exist yet.
+
+    Raises:
+        FunnelError: This role may not create it.
+    """
+    with connection.cursor() as cursor:
+        # Looked up first: `if not exists` asks for a permission even where it does nothing.
+        cursor.execute("select from pg_catalog.pg_namespace where nspname = %s", (schema,))
+        if cursor.fetchone() is not None:
+            return
+        try:
+            cursor.execute(sql.SQL("create schema if not exists {}").format(sql.Identifier(schema)))
+        except psycopg2.Error as error:
+            raise FunnelError(
+                f"cannot create schema {schema}: {error.diag.message_primary}",
+                hint="`funnel doctor` says which permissions are missing.",
+            ) from error
+
+
+def built_through(connection: Connection, schema: str, month: date) -> date | None:
+    """Return the last day of a calendar month that either daily table holds, if any.
+
+    Args:
+        connection: A connection to the warehouse.
+        schema: The schema of the daily tables, as on the target.
+        month: Any day of the month.
+
+    Raises:
+        FunnelError: The tables cannot be read.
+    """
+    first_day = month.replace(day=1)
+    last_days = [
+        _last_day(connection, schema, table, first_day, first_day + relativedelta(months=1))
+        for table in DAILY_TABLES
+    ]
+    return max((day for day in last_days if day), default=None)
+
+
+def find_built_range(connection: Connection, schema: str) -> tuple[date | None, date | None]:
+    """Return the first and the last day that either daily table holds.
+
+    Args:
+        connection: A connection to the warehouse.
+        schema: The schema of the daily tables, as on the target.
+
+    Raises:
+        FunnelError: The tables cannot be read.
+    """
+    days: list[date] = []
+    for table in DAILY_TABLES:
+        if table_exists(connection, schema, table):
+            query = sql.SQL("select min(date), max(date) from {}")
+            with reading(schema, table), connection.cursor() as cursor:
+                cursor.execute(query.format(sql.Identifier(schema, table)))
+                days += [day for day in cursor.fetchone() or () if day]
+    return (min(days), max(days)) if days else (None, None)
+
+
+def _last_day(
+    connection: Connection, schema: str, table: str, first_day: date, end_day: date
+) -> date | None:
+    if not table_exists(connection, schema, table):
+        return None
+    name = sql.Identifier(schema, table)
+    newest = sql.SQL("select max(date) from {} where date >= %s and date < %s").format(name)
+    with reading(schema, table), connection.cursor() as cursor:
+        cursor.execute(newest, (first_day, end_day))
+        row: tuple[date | None] | None = cursor.fetchone()
+        return row[0] if row else None
+
+
+@contextmanager
+def reading(schema: str, table: str) -> Iterator[None]:
+    """Turn what the database refuses into an error a person can act on."""
+    try:
+        yield
+    except psycopg2.Error as error:
+        raise FunnelError(
+            f"cannot read {schema}.{table}: {_first_line(error)}",
+            hint="`funnel doctor` looks for what is missing.",
+        ) from error
+
+
+def _first_line(error: psycopg2.Error) -> str:
+    return (error.diag.message_primary or str(error)).strip().partition("\n")[0]
+
+
+def _find_embedded_server(project: Project) -> LocalPostgres | None:
+    """Return the server to start for the target, if any."""
+    if project.target != "local":
+        return None
+    server = LocalPostgres(project.home)
+    given = os.environ.get(LOCAL_HOST_VARIABLE)
+    if given and Path(given).resolve() != server.socket_dir.resolve():
+        return None
+    return server
+
+
+@contextmanager
+def _embedded_server(server: LocalPostgres) -> Iterator[None]:
+    """Have the server run, and dbt find it, for as long as the block does."""
+    given = os.environ.get(LOCAL_HOST_VARIABLE)
+    with server.session():
+        os.environ[LOCAL_HOST_VARIABLE] = str(server.socket_dir)
+        try:
+            yield
+        finally:
+            del os.environ[LOCAL_HOST_VARIABLE]
+            if given is not None:
+                os.environ[LOCAL_HOST_VARIABLE] = given
+
+
+def _local_parameters(project: Project) -> dict[str, Any]:
+    socket_dir = os.environ.get(LOCAL_HOST_VARIABLE) or LocalPostgres(project.home).socket_dir
+    return {"host": str(socket_dir), "port": PORT, "user": SUPERUSER, "dbname": DATABASE}
+
+
+def _server_parameters(target: str) -> dict[str, Any]:
+    """Read what profiles.yml reads, but PGPASSWORD, which libpq takes by itself."""
+    given = {name: os.environ.get(name, "") for name in ("PGUSER", "PGDATABASE")}
+    unset = [name for name, value in given.items() if not value]
+    if unset:
+        verb = "is" if len(unset) == 1 else "are"
+        raise FunnelError(
+            f"{' and '.join(unset)} {verb} not set, which --target {target} needs",
+            hint="Set PGHOST, PGPORT, PGUSER, PGPASSWORD and PGDATABASE.",
+        )
+    given["PGHOST"] = os.environ.get("PGHOST", "localhost")
+    for name, value in given.items():
+        if "://" in value:  # not shown: it may hold a password
+            raise FunnelError(
+                f"{name} holds a URL",
+                hint="Put its parts into PGHOST, PGPORT, PGUSER, PGPASSWORD and PGDATABASE.",
+            )
+    port = os.environ.get("PGPORT", str(PORT))
+    if not re.fullmatch("[0-9]{1,5}", port) or not 0 < int(port) <= _LAST_PORT:
+        raise FunnelError(
+            "PGPORT is not the number of a port", hint=f"Set it to 1 to {_LAST_PORT}, or unset it."
+        )
+    return {
+        "host": given["PGHOST"],
+        "port": int(port),
+        "user": given["PGUSER"],
+        "dbname": given["PGDATABASE"],
+    }
+
+
+def _first_refusal(text: str) -> str:
+    """Return one line of libpq's error: a server's refusal rather than a failed attempt before.
+
+    localhost is two addresses; the server may listen on the second only.
+    """
+    lines = [line.strip() for line in text.splitlines() if line.strip()]
+    refusals = [line for line in lines if "FATAL:" in line]
+    return " ".join((refusals or lines or ["no reason given"])[0].split())
+
+
+def _find_remedy(reason: str) -> str:
+    if "no password supplied" in reason:
+        return "Set PGPASSWORD."
+    _, is_refusal, refusal = reason.partition("FATAL: ")
+    if not is_refusal:
+        return "Is the server running? Check PGHOST and PGPORT."
+    return next((remedy for begin, remedy in _REMEDIES.items() if refusal.startswith(begin)), "")
+
+
+def _find_local_remedy() -> str:
+    if LOCAL_HOST_VARIABLE in os.environ:
+        return f"Start the server of {LOCAL_HOST_VARIABLE}, or unset it for the embedded one."
+    return "Type `funnel db start`."

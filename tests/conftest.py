@@ -1,0 +1,35 @@
+"""Homes that tests share: one in which the demo has run, one that is emptied."""
+
+import signal
+from collections.abc import Iterator
+
+import pytest
+from homes import Funnel, clear, running_home
+
+
+def pytest_configure() -> None:
+    """Let Ctrl-C reach the processes that tests start, also where a shell runs pytest with `&`."""
+    if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
+
+
+@pytest.fixture(scope="session")
+def demo() -> Iterator[Funnel]:
+    """A home in which `funnel demo` has run. Tests only read it."""
+    with running_home() as funnel:
+        funnel.done("demo")
+        yield funnel
+
+
+@pytest.fixture(scope="session")
+def shared_home() -> Iterator[Funnel]:
+    """A home for one test after the other, because dbt parses the project once for each home."""
+    with running_home() as funnel:
+        yield funnel
+
+
+@pytest.fixture
+def empty(shared_home: Funnel) -> Funnel:
+    """A home whose server holds nothing."""
+    clear(shared_home)
+    return shared_home

@@ -1,0 +1,165 @@
+"""The command line as people use it, on a home of its own."""
+
+import os
+import subprocess
+import sys
+from collections.abc import Iterator, Mapping
+from contextlib import (
+    closing,
+    contextmanager,
+    redirect_stderr,
+    redirect_stdout,
+)
+from dataclasses import dataclass, field
+from io import StringIO
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from unittest.mock import patch
+
+import psycopg2
+from psycopg2 import sql
+
+from runner.cli import run_command_line
+from runner.postgres.server import LocalPostgres
+
+ROOT = Path(__file__).resolve().parents[2]
+
+
+@dataclass(frozen=True)
+class Funnel:
+    """The command `funnel`, with an environment of its own.
+
+    Called, it runs in this process, which has imported dbt already; `run` starts a real process.
+    """
+
+    home: Path
+    environment: Mapping[str, str] = field(default_factory=dict)
+    directory: Path = ROOT
+
+    def __call__(self, *arguments: str) -> "subprocess.CompletedProcess[str]":
+        if arguments[:1] == ("db",):  # some of these start processes, which print for themselves
+            return self.run(sys.executable, "-m", "runner.cli", *arguments)
+        stdout, stderr = StringIO(), StringIO()
+        with (
+            patch.dict(os.environ, self.full_environment(), clear=True),
+            patch.object(sys, "argv", ["funnel", *arguments]),
+            working_directory(self.directory),
+            redirect_stdout(stdout),
+            redirect_stderr(stderr),
+        ):
+            try:
+                run_command_line()
+                code = 0
+            except SystemExit as end:
+                code = int(end.code or 0)
+        return subprocess.CompletedProcess(arguments, code, stdout.getvalue(), stderr.getvalue())
+
+    def full_environment(self) -> dict[str, str]:
+        environment = {
+            name: value
+            for name, value in os.environ.items()
+            if not name.startswith(("FUNNEL_", "DBT_", "PG")) and name != "COLUMNS"
+        }
+        environment |= {"FUNNEL_HOME": str(self.home), "PYTHONPATH": str(ROOT), **self.environment}
+        environment["PATH"] = f"{Path(sys.executable).parent}:{environment['PATH']}"
+        return environment
+
+    def run(self, *command: str) -> "subprocess.CompletedProcess[str]":
+        """Run any command in a process of its own."""
+        return subprocess.run(
+            command,
+            check=False,
+            capture_output=True,
+            text=True,
+            cwd=self.directory,
+            env=self.full_environment(),
+            timeout=300,
+        )
+
+    def done(self, *arguments: str) -> "subprocess.CompletedProcess[str]":
+        """Run it and expect that it succeeds."""
+        outcome = self(*arguments)
+        assert outcome.returncode == 0, outcome.stderr + outcome.stdout
+        return outcome
+
+    def query(self, statement: str) -> list[tuple[object, ...]]:
+        """Ask the embedded server, which has to be up."""
+        with closing(psycopg2.connect(LocalPostgres(self.home).url())) as connection:
+            return ask(connection, statement)
+
+
+def tables(funnel: Funnel) -> dict[str, object]:
+    """Every built table of a home as one hash over its rows in order."""
+    with closing(psycopg2.connect(LocalPostgres(funnel.home).url())) as connection:
+        return fingerprint(connection)
+
+
+def ask(connection: "psycopg2.extensions.connection", statement: str) -> list[tuple[object, ...]]:
+    connection.autocommit = True
+    with connection.cursor() as cursor:
+        cursor.execute(statement)
+        return cursor.fetchall() if cursor.description else []
+
+
+def fingerprint(
+    connection: "psycopg2.extensions.connection", prefix: str = ""
+) -> dict[str, object]:
+    """Every built table as one hash over its rows in order."""
+    tables = {
+        "pipedrive_analytics": (
+            "daily_activity_stats",
+            "daily_deal_stats",
+            "monthly_activity_stats",
+            "monthly_deal_stats",
+            "deal_stage_visits",
+            "deal_states",
+            "monthly_stats_by_owner",
+        ),
+        "pipedrive_reporting": ("monthly_stats",),
+    }
+    connection.autocommit = True
+    found: dict[str, object] = {}
+    with connection.cursor() as cursor:
+        for schema, names in tables.items():
+            for name in names:
+                table = sql.Identifier(prefix + schema, name)
+                query = "select md5(string_agg(t::text, '|' order by t::text)), count(*) from {} t"
+                cursor.execute(sql.SQL(query).format(table))
+                found[name] = cursor.fetchone()
+    return found
+
+
+@contextmanager
+def working_directory(folder: Path) -> Iterator[None]:
+    before = Path.cwd()
+    os.chdir(folder)
+    try:
+        yield
+    finally:
+        os.chdir(before)
+
+
+@contextmanager
+def running_home() -> Iterator[Funnel]:
+    """A home with nothing in it and the server up.
+
+    Not below pytest's own temporary folder: every pytest that starts closes that to other users,
+    and the server runs as one when the tests run as root.
+    """
+    with TemporaryDirectory(prefix="funnel-") as folder:
+        funnel = Funnel(Path(folder) / "home")
+        funnel.done("db", "start")
+        # These tests are not about a power cut.
+        funnel.query("alter system set fsync = off")
+        funnel.query("select pg_reload_conf()")
+        try:
+            yield funnel
+        finally:
+            funnel("db", "stop")
+
+
+def clear(funnel: Funnel) -> None:
+    """Drop all that funnel has made in a home."""
+    schemas = "select nspname from pg_namespace where nspname ~ '^(test_)?pipedrive_'"
+    for (schema,) in funnel.query(schemas):
+        funnel.query(f"drop schema {schema} cascade")

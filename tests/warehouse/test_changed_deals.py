@@ -1,0 +1,204 @@
+"""Which deals a run computes anew: those whose events have changed, and those left behind."""
+
+import json
+import re
+from pathlib import Path
+
+import pytest
+from homes import ROOT, Funnel, tables
+
+from runner.project import Project
+from runner.raw.demo_data import write_demo
+from runner.transform.dbt_runner import Dbt
+
+RUN = ("run", "--source-dt", "2024-06-30", "--no-tests", "--no-freshness")
+
+
+@pytest.fixture
+def built(empty: Funnel, tmp_path: Path) -> Funnel:
+    write_demo(tmp_path)
+    empty.done("load", str(tmp_path))
+    empty.done(*RUN)
+    return empty
+
+
+def plain_dbt(funnel: Funnel, *arguments: str) -> None:
+    outcome = funnel("db", "exec", "--", "dbt", *arguments)
+    assert outcome.returncode == 0, outcome.stdout
+
+
+def mark_all(funnel: Funnel) -> None:
+    funnel.query("update pipedrive_analytics.deal_states set owner_id = -1")
+    funnel.query("update pipedrive_analytics.deal_stage_visits set owner_id = -1")
+
+
+def marked(funnel: Funnel) -> tuple[set[object], set[object]]:
+    """Return the deals of both tables that are as `mark_all` has left them."""
+    states, visits = (
+        {deal for (deal,) in funnel.query(f"select deal_id from {table} where owner_id = -1")}
+        for table in ("pipedrive_analytics.deal_states", "pipedrive_analytics.deal_stage_visits")
+    )
+    return states, visits
+
+
+def change_one(funnel: Funnel, condition: str) -> object:
+    """Move the event of a deal by an hour, within its day, and return the deal."""
+    ((deal,),) = funnel.query(
+        f"""
+        update pipedrive_raw.deal_changes set change_time = change_time + interval '1 hour'
+        where ctid = (
+            select ctid from pipedrive_raw.deal_changes
+            where changed_field_key = 'stage_id' and change_time::time < '22:00' and {condition}
+            order by change_time limit 1
+        )
+        returning deal_id
+        """
+    )
+    return deal
+
+
+def test_a_run_computes_only_deals_whose_events_have_changed(built: Funnel) -> None:
+    mark_all(built)
+    states, visits = marked(built)
+    changed = change_one(built, "change_time >= '2024-06-10'")
+    built.done(*RUN)
+    assert marked(built) == (states - {changed}, visits - {changed})
+    assert built.query("select * from pipedrive_analytics.changed_deals") == []
+
+
+@pytest.mark.parametrize("table", ["changed_deals", "deal_stage_visits", "deal_states"])
+def test_a_table_that_is_gone_is_built_whole(built: Funnel, table: str) -> None:
+    clean = tables(built)
+    built.query(f"drop table pipedrive_analytics.{table} cascade")
+    built.done(*RUN, "--backfill-period", "0")
+    assert tables(built) == clean
+
+
+def test_a_vanished_deal_goes_also_where_nobody_knows_its_events(built: Funnel) -> None:
+    ((deal,),) = built.query(
+        "update pipedrive_analytics.deal_states set events_hash = null where deal_id = ("
+        " select max(deal_id) from pipedrive_analytics.deal_states"
+        " where event_months = array[date '2024-06-01']) returning deal_id"
+    )
+    built.query(f"delete from pipedrive_raw.deal_changes where deal_id = {deal}")
+    built.done(*RUN)
+    for table in ("deal_states", "deal_stage_visits"):
+        query = f"select deal_id from pipedrive_analytics.{table} where deal_id = {deal}"
+        assert built.query(query) == []
+
+
+def test_visits_that_are_built_whole_on_their_own_are_not_trusted(built: Funnel) -> None:
+    clean = tables(built)
+    old = ("--vars", "{source_dt: '2024-05-31', as_of: '2024-05-31'}")
+    plain_dbt(built, "run", "--full-refresh", "--select", "deal_events", "deal_stage_visits", *old)
+    assert tables(built)["deal_stage_visits"] != clean["deal_stage_visits"]
+    built.done(*RUN)
+    assert tables(built)["deal_stage_visits"] == clean["deal_stage_visits"]
+
+
+def test_a_full_refresh_mends_what_no_run_can_read(built: Funnel) -> None:
+    clean = tables(built)
+    built.query("alter table pipedrive_analytics.deal_states drop column events_hash cascade")
+    assert "ERROR model changed_deals" in built(*RUN).stderr
+    dbt_vars = ("--vars", "{source_dt: '2024-06-30'}")
+    plain_dbt(built, "run", "--full-refresh", "--select", "changed_deals+", *dbt_vars)
+    assert tables(built) == clean
+
+
+def test_a_stopped_rebuild_is_not_ended_by_a_shorter_one(built: Funnel) -> None:
+    built.query(
+        "alter table pipedrive_analytics.daily_deal_stats"
+        " add constraint broken check (date < '2024-01-01') not valid"
+    )
+    quickly = ("--yes", "--no-tests", "--no-freshness")
+    assert built("rebuild", "--from", "2023-06-01", *quickly).returncode == 1
+    built.query("alter table pipedrive_analytics.daily_deal_stats drop constraint broken")
+    built.done("rebuild", "--from", "2024-01-01", *quickly)
+    status = json.loads(built.done("status", "--json").stdout)
+    assert status["unfinished_backfill"]["next_day"] == "2024-01-01"
+    built.done("backfill", "--from", "2023-06-01", "--to", "2024-06-30", *quickly[1:])
+    assert json.loads(built.done("status", "--json").stdout)["unfinished_backfill"]
+    built.done("rebuild", "--from", "2023-06-01", *quickly)
+    assert not json.loads(built.done("status", "--json").stdout)["unfinished_backfill"]
+
+
+def test_rebuild_computes_all_deals(built: Funnel) -> None:
+    clean = tables(built)
+    mark_all(built)
+    built.done("rebuild", "--from", "2022-07-01", "--yes", "--no-tests", "--no-freshness")
+    assert tables(built) == clean
+
+
+@pytest.mark.parametrize(
+    ("rename", "options"),
+    [
+        ("", ("--vars", "{won_step: '6'}")),
+        ("update pipedrive_raw.stages set stage_name = 'Parked' where stage_name = 'On Hold'", ()),
+    ],
+    ids=["another won step", "another name of a stage"],
+)
+def test_another_definition_of_the_funnel_changes_every_deal_of_the_window(
+    built: Funnel, rename: str, options: tuple[str, ...]
+) -> None:
+    mark_all(built)
+    if rename:
+        built.query(rename)
+    built.done(*RUN, "--backfill-period", "0", *options)
+    left, _ = marked(built)
+    in_june = "array[date '2024-06-01'] && event_months"
+    query = f"select deal_id from pipedrive_analytics.deal_states where {in_june}"
+    june = {deal for (deal,) in built.query(query)}
+    assert june
+    assert left
+    assert not left & june
+
+
+def test_what_a_stopped_run_left_is_computed_by_the_next_one_whatever_its_window(
+    built: Funnel,
+) -> None:
+    clean = tables(built)
+    # An old reference date sets deals back; it gets as far as the visits.
+    built.query(
+        "alter table pipedrive_analytics.deal_states"
+        " add constraint shut check (loss_count < 0) not valid"
+    )
+    stopped = built("run", "--source-dt", "2024-03-31", "--no-tests", "--no-freshness")
+    assert "ERROR model deal_states" in stopped.stderr
+    assert tables(built)["deal_stage_visits"] != clean["deal_stage_visits"]
+    assert tables(built)["deal_states"] == clean["deal_states"]
+    built.query("alter table pipedrive_analytics.deal_states drop constraint shut")
+    built.done(*RUN, "--backfill-period", "0")
+    assert tables(built) == clean
+    assert built.query("select * from pipedrive_analytics.changed_deals") == []
+
+
+def test_batches_compute_the_deals_of_all_of_them_at_the_end(built: Funnel) -> None:
+    """Also of a batch that was done before the backfill stopped."""
+    changed = change_one(built, "change_time >= '2023-07-01'")
+    built.query(
+        "alter table pipedrive_analytics.daily_deal_stats"
+        " add constraint broken check (date < '2024-01-01') not valid"
+    )
+    stopped = built("backfill", "--from", "2023-06-15", "--to", "2024-06-30", "--batch", "quarter")
+    assert "through 2023-12-31" in stopped.stderr
+    built.query("alter table pipedrive_analytics.daily_deal_stats drop constraint broken")
+    mark_all(built)
+    report = json.loads(built.done("backfill", "--resume", "--no-tests", "--json").stdout)
+    assert report["months"] == [f"2024-0{month}" for month in range(1, 7)]
+    assert changed not in marked(built)[0]
+
+
+def test_a_changed_query_of_any_model_behind_the_deals_changes_them(tmp_path: Path) -> None:
+    """Either the rows of a model are hashed, or its code is."""
+    manifest = Dbt(Project(ROOT, tmp_path)).manifest
+    left, behind = ["model.funnel.deal_states"], set()
+    while left:
+        node = manifest.nodes.get(left.pop())
+        if node and node.unique_id not in behind:
+            behind.add(node.unique_id)
+            left += node.depends_on_nodes
+    by_rows = {"activity_kpis", "activity_staging", "field_options", "deal_kpis", "funnel_steps"}
+    code = (ROOT / "macros/deals_definition.sql").read_text()
+    by_code = set(re.findall(r"'(deal_\w+)'", code))
+    names = {name.split(".")[-1] for name in behind} - {"changed_deals"}
+    assert names == by_rows | by_code

@@ -1,0 +1,56 @@
+"""The README's examples print what it shows."""
+
+import json
+import re
+
+import pytest
+from homes import ROOT, Funnel
+
+README = (ROOT / "README.md").read_text()
+CONSOLE = re.findall(r"```console\n(.*?)```", README, flags=re.DOTALL)
+SHOWN = [
+    (command, output.strip("\n"))
+    for block in CONSOLE
+    for command, output in re.findall(r"^\$ ([^\n]*)\n((?:(?!\$ ).*\n?)*)", block, flags=re.M)
+]
+
+
+def test_the_examples_are_found() -> None:
+    commands = [command for command, _ in SHOWN]
+    assert "make demo" in commands
+    assert "funnel show --last 6" in commands
+
+
+@pytest.mark.parametrize(("command", "output"), [pair for pair in SHOWN if pair[1]])
+def test_a_command_prints_what_the_readme_shows(demo: Funnel, command: str, output: str) -> None:
+    words = {"make demo": ["funnel", "show"]}.get(command) or command.split()
+    printed = demo.run(*words).stdout.strip("\n")
+    assert printed == output
+
+
+def test_make_demo_is_the_command_demo() -> None:
+    recipe = (ROOT / "Makefile").read_text().partition("\ndemo:")[2].partition("\n\n")[0]
+    assert "$(BIN)/funnel demo" in recipe
+
+
+def test_plain_dbt_builds_beside_the_embedded_server(demo: Funnel) -> None:
+    command = "dbt build --vars '{source_dt: \"2024-05-01\"}'"
+    assert f"$ {command}\n" in README
+    host = json.loads(demo.done("db", "start", "--json").stdout)["socket_dir"]
+    plain = Funnel(demo.home, {"FUNNEL_LOCAL_HOST": host, "DBT_TARGET_PATH": str(demo.home / "t")})
+    before = demo.done("show", "--last", "24", "--csv").stdout
+    outcome = plain.run("sh", "-c", f"{command} --log-path {demo.home}/l")
+    assert outcome.returncode == 0, outcome.stdout
+    assert "ERROR=0" in outcome.stdout
+    demo.done("run", "--source-dt", "2024-05-01", "--no-tests")
+    assert demo.done("show", "--last", "24", "--csv").stdout == before
+    # Back from the old date, for the tests that look at deals as of the last day.
+    demo.done("run", "--source-dt", "2024-12-31", "--no-tests")
+
+
+@pytest.mark.parametrize("command", re.findall(r"\| `(funnel [^`]*)`", README))
+def test_a_command_of_the_table_is_understood(demo: Funnel, command: str) -> None:
+    words = command.replace("DIR", str(demo.home / "demo")).partition(" -- ")[0].split()
+    outcome = demo.run(*words, "--help")
+    assert outcome.returncode == 0
+    assert "Example:" in outcome.stdout

@@ -1,0 +1,458 @@
+"""The macros of the window as a truth table, evaluated by the real dbt; then what they refuse."""
+
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Iterator
+from datetime import date, datetime, timedelta, timezone
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any
+from zoneinfo import ZoneInfo
+
+import psycopg2
+import pytest
+from dbt.cli.main import dbtRunner
+from dbt_common.behavior_flags import BehaviorFlagRendered
+from psycopg2.extensions import connection as Connection  # noqa: N812 - a class in lower case
+
+from runner.postgres.server import LocalPostgres
+from runner.project import Project
+from runner.transform.dbt_runner import Dbt, dbt_arguments
+
+ROOT = Path(__file__).resolve().parents[2]
+
+BUILT = True
+EMPTY = False
+
+# dbt gives an inline query the relation inline_query, so is_incremental() asks whether that exists.
+INCREMENTAL = "{{ config(materialized='incremental') }}"
+WINDOW = (
+    INCREMENTAL
+    + """
+{{ tojson({
+    'ref_date': ref_date() | string,
+    'is_incremental': is_incremental(),
+    'last_day': last_day_to_process() | string,
+    'months': window_months(),
+    'ranges': window_ranges() | map('map', 'string') | map('list') | list,
+    'day_start': day_start(ref_date()),
+}) }}
+"""
+)
+DAY_STARTS = """
+{%- set starts = [] -%}
+{%- for day in var('days') -%}
+    {%- do starts.append(day_start(modules.datetime.datetime.strptime(day, '%Y-%m-%d').date())) -%}
+{%- endfor -%}
+{{ tojson(starts) }}
+"""
+
+
+class Macros:
+    """The project's macros, evaluated by dbt."""
+
+    def __init__(self, dbt: Dbt, connection: Connection) -> None:
+        self.dbt = dbt
+        self.connection = connection
+
+    def evaluate(self, template: str, dbt_vars: str) -> Any:  # noqa: ANN401 - whatever JSON holds
+        """Evaluate a template; the vars are YAML, as after `dbt --vars`."""
+        arguments = dbt_arguments(self.dbt.project, ["compile", "--inline", template], {})
+        arguments[-1] = dbt_vars
+        outcome = dbtRunner(manifest=self.dbt.manifest).invoke(arguments)
+        assert outcome.success, outcome.exception
+        result: Any = outcome.result
+        return json.loads(result.results[0].node.compiled_code)
+
+    def refusal(self, dbt_vars: str) -> str:
+        """Evaluate the window with vars that must not do; return what dbt says."""
+        said: list[str] = []
+
+        def listen(event: Any) -> None:  # noqa: ANN401 - dbt's events are protobuf messages
+            if event.info.name == "ParseInlineNodeError":
+                said.append(event.info.msg)
+
+        arguments = dbt_arguments(self.dbt.project, ["compile", "--inline", WINDOW], {})
+        arguments[-1] = dbt_vars
+        outcome = dbtRunner(manifest=self.dbt.manifest, callbacks=[listen]).invoke(arguments)
+        assert not outcome.success, "dbt accepts it"
+        heading, _, sentence = said[0].partition("\n")
+        assert heading == "Error while parsing node: inline_query"
+        return sentence
+
+    def schemas(self) -> set[str]:
+        """Return the schemas of the database but those of Postgres."""
+        return {
+            name
+            for (name,) in self.execute("select nspname from pg_namespace")
+            if not name.startswith(("pg_", "information_schema"))
+        }
+
+    def execute(self, statement: str) -> list[tuple[Any, ...]]:
+        with self.connection.cursor() as cursor:
+            cursor.execute(statement)
+            return cursor.fetchall() if cursor.description else []
+
+
+@pytest.fixture(scope="module")
+def macros() -> Iterator[Macros]:
+    with (
+        TemporaryDirectory(prefix="funnel-") as folder,
+        pytest.MonkeyPatch.context() as patch,
+        (server := LocalPostgres(Path(folder))).session(),
+    ):
+        patch.setenv("FUNNEL_LOCAL_HOST", str(server.socket_dir))
+        # Half the time of a small command goes into these.
+        patch.setenv("DBT_WRITE_JSON", "false")
+        patch.setenv("DBT_POPULATE_CACHE", "false")
+        patch.setattr(BehaviorFlagRendered, "_default_source", lambda _: "", raising=False)
+        connection = psycopg2.connect(server.url())
+        connection.autocommit = True
+        yield Macros(Dbt(Project(ROOT, Path(folder))), connection)
+        connection.close()
+
+
+@pytest.fixture
+def empty(macros: Macros) -> Macros:
+    """A warehouse in which nothing is built."""
+    macros.execute("drop schema if exists funnel cascade")
+    return macros
+
+
+@pytest.fixture
+def built(macros: Macros) -> Macros:
+    """A warehouse in which the model that asks is built."""
+    macros.execute("create schema if not exists funnel")
+    macros.execute("create table if not exists funnel.inline_query (date date)")
+    return macros
+
+
+# fmt: off
+@pytest.mark.parametrize(
+    ("is_built", "dbt_vars", "ranges"),
+    [
+        # The days of one month, whatever the day of the month; ranges are half open.
+        (BUILT, "{source_dt: 2024-05-15, backfill_period: 0}", ["2024-05-01 2024-05-16"]),
+        (BUILT, "{source_dt: 2024-05-01, backfill_period: 0}", ["2024-05-01 2024-05-02"]),
+        (BUILT, "{source_dt: 2024-05-31, backfill_period: 0}", ["2024-05-01 2024-06-01"]),
+        (BUILT, "{source_dt: '2024-05-15', backfill_period: '0'}", ["2024-05-01 2024-05-16"]),
+        # Every month that the look-back touches, counted in days.
+        (BUILT, "{source_dt: 2024-05-01, backfill_period: 1}", ["2024-04-01 2024-05-02"]),
+        (BUILT, "{source_dt: 2024-05-15}", ["2024-04-01 2024-05-16"]),
+        (BUILT, "{source_dt: 2024-05-30}", ["2024-04-01 2024-05-31"]),
+        (BUILT, "{source_dt: 2024-05-31}", ["2024-05-01 2024-06-01"]),
+        (BUILT, "{source_dt: 2024-05-31, backfill_period: 31}", ["2024-04-01 2024-06-01"]),
+        (BUILT, "{source_dt: 2024-04-30, backfill_period: 29}", ["2024-04-01 2024-05-01"]),
+        (BUILT, "{source_dt: 2024-04-30, backfill_period: 30}", ["2024-03-01 2024-05-01"]),
+        (BUILT, "{source_dt: 2024-05-15, backfill_period: 365}", ["2023-05-01 2024-05-16"]),
+        (BUILT, "{source_dt: 2023-05-15, backfill_period: 365}", ["2022-05-01 2023-05-16"]),
+        # Leap days: 30 days before 1 March is 31 January, without one 30 January.
+        (BUILT, "{source_dt: 2024-02-29, backfill_period: 0}", ["2024-02-01 2024-03-01"]),
+        (BUILT, "{source_dt: 2024-03-01, backfill_period: 29}", ["2024-02-01 2024-03-02"]),
+        (BUILT, "{source_dt: 2024-03-01, backfill_period: 30}", ["2024-01-01 2024-03-02"]),
+        (BUILT, "{source_dt: 2023-03-01, backfill_period: 28}", ["2023-02-01 2023-03-02"]),
+        (BUILT, "{source_dt: 2023-03-01, backfill_period: 29}", ["2023-01-01 2023-03-02"]),
+        (BUILT, "{source_dt: 2000-02-29, backfill_period: 0}", ["2000-02-01 2000-03-01"]),
+        # The change of the year.
+        (BUILT, "{source_dt: 2024-12-31, backfill_period: 0}", ["2024-12-01 2025-01-01"]),
+        (BUILT, "{source_dt: 2025-01-01, backfill_period: 0}", ["2025-01-01 2025-01-02"]),
+        (BUILT, "{source_dt: 2025-01-15}", ["2024-12-01 2025-01-16"]),
+        (BUILT, "{source_dt: 2025-01-31, backfill_period: 396}", ["2024-01-01 2025-02-01"]),
+        (BUILT, "{source_dt: 2025-01-31, backfill_period: 397}", ["2023-12-01 2025-02-01"]),
+        # The limits.
+        (BUILT, "{source_dt: 1970-01-01, backfill_period: 0}", ["1970-01-01 1970-01-02"]),
+        (BUILT, "{source_dt: 9000-12-31, backfill_period: 0}", ["9000-12-01 9001-01-01"]),
+        (BUILT, "{source_dt: 2024-05-15, backfill_period: 36600}", ["1924-03-01 2024-05-16"]),
+        # A first build: so many months up to source_dt, whenever it runs; at least the look-back.
+        (EMPTY, "{source_dt: 2024-05-15}", ["2022-06-01 2024-05-16"]),
+        (EMPTY, "{source_dt: 2010-05-15}", ["2008-06-01 2010-05-16"]),
+        (EMPTY, "{source_dt: 2024-05-15, months: 1}", ["2024-04-01 2024-05-16"]),
+        (EMPTY, "{source_dt: 2024-05-31, months: 1}", ["2024-05-01 2024-06-01"]),
+        (EMPTY, "{source_dt: 2024-05-31, months: 2}", ["2024-04-01 2024-06-01"]),
+        (EMPTY, "{source_dt: 2024-02-29, months: 12}", ["2023-03-01 2024-03-01"]),
+        (EMPTY, "{source_dt: 2024-12-31, months: 12}", ["2024-01-01 2025-01-01"]),
+        (EMPTY, "{source_dt: 2025-01-01, months: 13}", ["2024-01-01 2025-01-02"]),
+        (EMPTY, "{source_dt: 2024-05-15, months: 2, backfill_period: 75}",
+         ["2024-03-01 2024-05-16"]),
+        (EMPTY, "{source_dt: 2024-05-15, months: 1200}", ["1924-06-01 2024-05-16"]),
+        (BUILT, "{source_dt: 2024-05-15, months: 1200}", ["2024-04-01 2024-05-16"]),
+        # More months: apart, beside the window, within it, twice, in any order, in a first build.
+        (BUILT, "{source_dt: 2024-05-15, reprocess_months: ['2024-01']}",
+         ["2024-01-01 2024-02-01", "2024-04-01 2024-05-16"]),
+        (BUILT, "{source_dt: 2024-05-15, reprocess_months: [2024-03]}", ["2024-03-01 2024-05-16"]),
+        (BUILT, "{source_dt: 2024-05-15, reprocess_months: ['2024-05', '2024-04']}",
+         ["2024-04-01 2024-05-16"]),
+        (BUILT, "{source_dt: 2024-05-15, reprocess_months: ['2024-02', '2023-12', '2024-02']}",
+         ["2023-12-01 2024-01-01", "2024-02-01 2024-03-01", "2024-04-01 2024-05-16"]),
+        (BUILT, "{source_dt: 2024-05-15, reprocess_months: ['2024-01', '2023-12']}",
+         ["2023-12-01 2024-02-01", "2024-04-01 2024-05-16"]),
+        (EMPTY, "{source_dt: 2024-05-31, months: 1, reprocess_months: ['2024-03']}",
+         ["2024-03-01 2024-04-01", "2024-05-01 2024-06-01"]),
+        # An old reference date whose month is built further.
+        (BUILT, "{source_dt: 2024-05-15, process_through: 2024-05-31}", ["2024-04-01 2024-06-01"]),
+        (BUILT, "{source_dt: 2024-05-15, process_through: 2024-05-15}", ["2024-04-01 2024-05-16"]),
+        (BUILT, "{source_dt: 2024-02-01, process_through: '2024-02-29'}",
+         ["2024-01-01 2024-03-01"]),
+        (BUILT, "{source_dt: 2024-05-15, backfill_period: 0, process_through: 2024-05-20,"
+                " reprocess_months: ['2024-04', '2024-01']}",
+         ["2024-01-01 2024-02-01", "2024-04-01 2024-05-21"]),
+        # The time zone moves no day of the window.
+        (BUILT, "{source_dt: 2024-03-31, timezone: Europe/Berlin}", ["2024-03-01 2024-04-01"]),
+    ],
+)
+# fmt: on
+def test_the_window(
+    macros: Macros,
+    request: pytest.FixtureRequest,
+    is_built: bool,
+    dbt_vars: str,
+    ranges: list[str],
+) -> None:
+    request.getfixturevalue("built" if is_built else "empty")
+    window = macros.evaluate(WINDOW, dbt_vars)
+    assert window["is_incremental"] is is_built
+    assert [" ".join(limits) for limits in window["ranges"]] == ranges
+
+    days = [
+        first + timedelta(number)
+        for first, until in (map(date.fromisoformat, limits.split()) for limits in ranges)
+        for number in range((until - first).days)
+    ]
+    assert window["last_day"] == days[-1].isoformat()
+    assert window["ref_date"] in dbt_vars
+    assert window["months"] == sorted({day.year * 12 + day.month - 1 for day in days})
+
+
+@pytest.mark.parametrize("dbt_vars", [{}, {"source_dt": None}])
+@pytest.mark.parametrize("zone", ["UTC", "Pacific/Kiritimati", "Pacific/Pago_Pago"])
+def test_the_reference_date_is_the_day_of_the_run_by_default(
+    built: Macros, zone: str, dbt_vars: dict[str, None]
+) -> None:
+    before = datetime.now(ZoneInfo(zone)).date()
+    found = built.evaluate(WINDOW, json.dumps({**dbt_vars, "timezone": zone}))
+    after = datetime.now(ZoneInfo(zone)).date()
+    assert before.isoformat() <= found["ref_date"] <= after.isoformat()
+    assert found["last_day"] == found["ref_date"]
+
+
+def first_moment(day: date, zone: str) -> datetime:
+    """The first UTC moment when a clock in the zone shows this day or, if it has none, a later."""
+    moment = datetime(day.year, day.month, day.day, tzinfo=timezone.utc) - timedelta(hours=30)
+    while moment.astimezone(ZoneInfo(zone)).date() < day:
+        moment += timedelta(minutes=1)
+    return moment
+
+
+@pytest.mark.parametrize(
+    ("zone", "days"),
+    [
+        ("UTC", ["2024-02-29", "2024-03-31", "2025-01-01"]),
+        # Clocks change at 02:00 or 03:00.
+        ("Europe/Berlin", ["2024-03-30", "2024-03-31", "2024-04-01", "2024-10-27", "2024-10-28"]),
+        ("America/New_York", ["2024-03-10", "2024-03-11", "2024-11-03", "2024-11-04"]),
+        # Midnight does not come: clocks go from 00:00 to 01:00.
+        ("America/Havana", ["2024-03-09", "2024-03-10", "2024-03-11"]),
+        ("Asia/Beirut", ["2024-03-30", "2024-03-31", "2024-04-01"]),
+        ("America/Santiago", ["2024-09-07", "2024-09-08", "2024-09-09"]),
+        ("Africa/Cairo", ["2024-04-25", "2024-04-26", "2024-04-27"]),
+        ("America/Sao_Paulo", ["2018-11-03", "2018-11-04", "2018-11-05"]),
+        # Midnight comes twice: clocks go from 01:00 back to 00:00.
+        ("America/Havana", ["2024-11-02", "2024-11-03", "2024-11-04"]),
+        ("Atlantic/Azores", ["2024-10-26", "2024-10-27", "2024-10-28", "2024-03-31"]),
+        # At midnight clocks go back to 23:00 of the day before.
+        ("Asia/Beirut", ["2024-10-26", "2024-10-27", "2024-10-28"]),
+        ("America/Santiago", ["2024-04-06", "2024-04-07", "2024-04-08"]),
+        ("America/Sao_Paulo", ["2019-02-16", "2019-02-17", "2019-02-18"]),
+        # Odd offsets; half an hour of summer time; no summer time.
+        ("Asia/Kathmandu", ["2024-05-01"]),
+        ("Australia/Lord_Howe", ["2024-04-07", "2024-10-06"]),
+        ("Pacific/Chatham", ["2024-04-07", "2024-09-29"]),
+        ("Pacific/Kiritimati", ["2024-05-01"]),
+        ("Pacific/Pago_Pago", ["2024-05-01"]),
+        # A day that the zone skipped begins with the next one.
+        ("Pacific/Apia", ["2011-12-29", "2011-12-30", "2011-12-31"]),
+        # The limits of the window.
+        ("Europe/Berlin", ["1970-01-01", "2037-07-01"]),
+    ],
+)
+def test_a_day_starts_with_its_first_moment(macros: Macros, zone: str, days: list[str]) -> None:
+    starts = macros.evaluate(DAY_STARTS, json.dumps({"timezone": zone, "days": days}))
+    assert starts == [
+        f"cast('{first_moment(date.fromisoformat(day), zone):%Y-%m-%d %H:%M:%S}' as timestamp)"
+        for day in days
+    ]
+
+
+def test_the_condition_leaves_the_raw_timestamp_bare(built: Macros) -> None:
+    template = INCREMENTAL + "{{ tojson(in_window('due_to').split() | join(' ')) }}"
+    window = {"source_dt": "2024-05-15", "reprocess_months": ["2024-01"]}
+    assert built.evaluate(template, json.dumps({**window, "timezone": "Europe/Berlin"})) == (
+        "( ("
+        " due_to >= cast('2023-12-31 23:00:00' as timestamp)"
+        " and due_to < cast('2024-01-31 23:00:00' as timestamp)"
+        " ) or ("
+        " due_to >= cast('2024-03-31 22:00:00' as timestamp)"
+        " and due_to < cast('2024-05-15 22:00:00' as timestamp)"
+        " ) )"
+    )
+
+
+def test_the_grid_has_each_day_of_the_window_once(built: Macros) -> None:
+    window = {"source_dt": "2024-05-02", "backfill_period": 1, "reprocess_months": ["2024-02"]}
+    query = built.evaluate(INCREMENTAL + "{{ tojson(date_grid()) }}", json.dumps(window))
+    expected = [date(2024, 2, number) for number in range(1, 30)]
+    expected += [date(2024, 5, 1), date(2024, 5, 2)]
+    assert sorted(built.execute(query)) == [(day,) for day in expected]
+
+
+NOT_A_DATE = 'is not a date: "{}". Write it as YYYY-MM-DD.'
+NOT_A_MONTH = """var reprocess_months holds "{}". Write 'YYYY-MM'."""
+NOT_A_LIST = """var reprocess_months is not a list of 'YYYY-MM': "{}"."""
+NOT_A_ZONE = (
+    'var timezone is not a time zone: "{}". Use a name of the tz database, such as Europe/Berlin.'
+)
+NOT_IN_THE_MONTH = (
+    "var process_through must lie in the month of source_dt, on or after it: "
+    "source_dt is 2024-05-15, process_through is {}"
+)
+
+
+# fmt: off
+@pytest.mark.parametrize(
+    ("name", "value", "sentence"),
+    [
+        ("source_dt", "2024-13-45", NOT_A_DATE),
+        ("source_dt", "2024-02-30", NOT_A_DATE),
+        ("source_dt", "2023-02-29", NOT_A_DATE),
+        ("source_dt", "2024-04-31", NOT_A_DATE),
+        ("source_dt", "2024-01-00", NOT_A_DATE),
+        ("source_dt", "0000-00-00", NOT_A_DATE),
+        ("source_dt", "1969-12-31", NOT_A_DATE),
+        ("source_dt", "9001-01-01", NOT_A_DATE),
+        ("source_dt", "", NOT_A_DATE),
+        ("source_dt", "today", NOT_A_DATE),
+        ("source_dt", 20240101, NOT_A_DATE),
+        ("source_dt", True, NOT_A_DATE),
+        ("source_dt", "2024-1-1", NOT_A_DATE),
+        ("source_dt", "01.02.2024", NOT_A_DATE),
+        ("source_dt", "2024-01-01 00:00:00", NOT_A_DATE),
+        ("source_dt", "2024-01-01T00:00:00", NOT_A_DATE),
+        ("source_dt", " 2024-01-01", NOT_A_DATE),
+        ("process_through", "2024-02-30", NOT_A_DATE),
+        ("process_through", "x", NOT_A_DATE),
+        ("process_through", "", NOT_A_DATE),
+        ("process_through", "2024-05-14", NOT_IN_THE_MONTH),
+        ("process_through", "2024-04-30", NOT_IN_THE_MONTH),
+        ("process_through", "2024-06-01", NOT_IN_THE_MONTH),
+        ("process_through", "2025-05-20", NOT_IN_THE_MONTH),
+        ("months", 0, 'is not a whole number from 1 to 1200: "{}"'),
+        ("months", -1, 'is not a whole number from 1 to 1200: "{}"'),
+        ("months", "x", 'is not a whole number from 1 to 1200: "{}"'),
+        ("months", "", 'is not a whole number from 1 to 1200: "{}"'),
+        ("months", 1.5, 'is not a whole number from 1 to 1200: "{}"'),
+        ("months", 1201, 'is not a whole number from 1 to 1200: "{}"'),
+        ("months", None, 'is not a whole number from 1 to 1200: "{}"'),
+        ("backfill_period", -3, 'is not a whole number from 0 to 36600: "{}"'),
+        ("backfill_period", "1e3", 'is not a whole number from 0 to 36600: "{}"'),
+        ("backfill_period", 36601, 'is not a whole number from 0 to 36600: "{}"'),
+        ("backfill_period", "30 days", 'is not a whole number from 0 to 36600: "{}"'),
+        ("reprocess_months", ["2024-13"], NOT_A_MONTH),
+        ("reprocess_months", ["2024-04", "x"], NOT_A_MONTH),
+        ("reprocess_months", ["2024-00"], NOT_A_MONTH),
+        ("reprocess_months", ["2024-1"], NOT_A_MONTH),
+        ("reprocess_months", ["2024-01-01"], NOT_A_MONTH),
+        ("reprocess_months", [202401], NOT_A_MONTH),
+        ("reprocess_months", "x", NOT_A_LIST),
+        ("reprocess_months", ["0000-01"], NOT_A_MONTH),
+        ("reprocess_months", 202401, NOT_A_LIST),
+        ("reprocess_months", None, NOT_A_LIST),
+        ("reprocess_months", ["2024-06"],
+         "var reprocess_months holds a month after source_dt, 2024-05-15"),
+        ("timezone", "Mars/Olympus", NOT_A_ZONE),
+        ("timezone", "europe/berlin", NOT_A_ZONE),
+        ("timezone", "", NOT_A_ZONE),
+        ("timezone", None, NOT_A_ZONE),
+    ],
+)
+# fmt: on
+def test_refuses_a_bad_value_with_one_sentence(
+    empty: Macros,
+    name: str,
+    value: Any,  # noqa: ANN401 - whatever YAML can say
+    sentence: str,
+) -> None:
+    said = empty.refusal(json.dumps({"source_dt": "2024-05-15", name: value}))
+    wrong = value[-1] if isinstance(value, list) else value
+    expected = sentence if sentence.startswith("var ") else f"var {name} {sentence}"
+    assert said == expected.format(wrong)
+
+
+INJECTIONS = [
+    ("source_dt", "2024-01-01'; drop table x--"),
+    ("process_through", "2024-05-20'; drop table x--"),
+    ("months", "1; drop table x--"),
+    ("backfill_period", "1; drop table x--"),
+    ("reprocess_months", ["2024-01'; drop table x--"]),
+    ("timezone", "UTC'; drop table x--"),
+]
+
+
+@pytest.mark.parametrize(("name", "value"), INJECTIONS)
+def test_lets_no_text_into_the_sql(empty: Macros, name: str, value: str | list[str]) -> None:
+    said = empty.refusal(json.dumps({"source_dt": "2024-05-15", name: value}))
+    assert said.startswith(f"var {name} ")
+    assert "drop table x--" in said
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("source_dt", "2024-01-01'; drop table x--"),
+        ("reprocess_months", ["2024-06"]),
+        ("timezone", "Mars/Olympus"),
+    ],
+)
+def test_a_build_with_a_bad_value_touches_nothing(
+    empty: Macros, name: str, value: str | list[str]
+) -> None:
+    dbt_vars = {"source_dt": "2024-05-15", name: value}
+    outcome = dbtRunner().invoke(dbt_arguments(empty.dbt.project, ["build"], dbt_vars))
+    assert str(outcome.exception).startswith("Compilation Error in ")
+    assert outcome.result is None
+    assert empty.schemas() == {"public"}
+
+
+@pytest.mark.parametrize(
+    ("dbt_vars", "sentence"),
+    [
+        (
+            '{source_dt: "2024-01-01\'; drop table x--"}',
+            'var source_dt is not a date: "2024-01-01\\u0027; drop table x--". '
+            "Write it as YYYY-MM-DD.",
+        ),
+        (
+            "{source_dt: 2024-05-15, backfill_period: -3}",
+            'var backfill_period is not a whole number from 0 to 36600: "-3"',
+        ),
+        # YAML itself knows dates and refuses this one.
+        ("{source_dt: 2024-13-45}", "ValueError: month must be in 1..12"),
+    ],
+)
+def test_plain_dbt_with_a_bad_value_touches_nothing(
+    empty: Macros, tmp_path: Path, dbt_vars: str, sentence: str
+) -> None:
+    command = [str(Path(sys.executable).parent / "dbt"), "build", "--vars", dbt_vars]
+    folders = ["--target-path", str(tmp_path), "--log-path", str(tmp_path)]
+    outcome = subprocess.run(
+        [*command, *folders, "--no-use-colors"],
+        check=False,
+        capture_output=True,
+        text=True,
+        cwd=ROOT,
+        env={**os.environ, "FUNNEL_TARGET": "local"},
+    )
+    assert outcome.returncode != 0
+    assert sentence in [line.strip() for line in (outcome.stdout + outcome.stderr).splitlines()]
+    assert empty.schemas() == {"public"}
