@@ -170,7 +170,7 @@ def measure_backfill(stage: Stage, repeats: int) -> Outcome:
             "funnel backfill without tests": lambda: (
                 stage.funnel(*_backfill(stage, "--no-tests")).seconds
             ),
-            "funnel run, the five models without tests and insight": lambda: (
+            "funnel run, the five models without tests and marts": lambda: (
                 stage.funnel(*_all_months_of_the_models(stage)).seconds
             ),
             "SQLMesh, plain daily counts": lambda: (

@@ -97,7 +97,7 @@ def _show_view(
     names: bool,
 ) -> None:
     from runner.show.funnel import require_built
-    from runner.show.insight import read_owner_names
+    from runner.show.marts import read_owner_names
     from runner.show.text_table import terminal_width
     from runner.show.views import VIEWS, csv_view, document_view, read_view
     from runner.warehouse.connection import open_warehouse

@@ -22,7 +22,7 @@ from runner.show.funnel import FunnelMonth, read_funnel
 from runner.transform.dbt_runner import Dbt
 from runner.transform.failing_rows import keep_failing_rows
 from runner.transform.results import NodeResult, count_statuses, exit_code, problems
-from runner.warehouse.connection import DAILY_TABLES, INSIGHT_TABLES, open_warehouse, table_exists
+from runner.warehouse.connection import DAILY_TABLES, MART_TABLES, open_warehouse, table_exists
 from runner.warehouse.lock import hold_lock
 from runner.warehouse.raw_contract import check_raw_contract
 
@@ -152,7 +152,7 @@ class Pipeline:
             self.console.warn(plan.warning())
         results = self._build(plan, options)
         built = {result.name for result in results if result.status == "pass"}
-        if plan.watermark and built.issuperset((*DAILY_TABLES, *INSIGHT_TABLES)):
+        if plan.watermark and built.issuperset((*DAILY_TABLES, *MART_TABLES)):
             record_watermark(self.connection, self.project.schema(META), plan.watermark)
         latest = None
         if exit_code(results) is ExitCode.DONE:

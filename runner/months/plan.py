@@ -163,7 +163,7 @@ def make_plan(
 
     Where the month of `source_dt` is built further, its later days are processed too: they depend
     on the earlier ones. Months that a person chose are history: processing them does not set the
-    insight into deals back to that time.
+    marts back to that time.
 
     Args:
         connection: A connection to the warehouse.
@@ -211,7 +211,7 @@ def make_plan(
 
 
 def find_unknown(window: Window, as_of: date, known_through: date | None) -> date | None:
-    """Return the day after which insight has to learn events that the window does not hold."""
+    """Return the day after which the marts have to learn events that the window does not hold."""
     if known_through is None or known_through >= as_of:
         return None
     is_in_window = (

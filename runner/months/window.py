@@ -31,7 +31,7 @@ class Window:
         months: Months of history that a first build makes.
         process_through: The last day to process where source_dt's month is built further.
         reprocess_months: More months to process, as 'YYYY-MM', none after that of source_dt.
-        as_of: The day through which insight knows events, where that is after source_dt.
+        as_of: The day through which the marts know events, where that is after source_dt.
         deals_known_through: The day through which it knew them before, where that matters.
     """
 

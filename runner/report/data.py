@@ -16,7 +16,7 @@ from runner.months.status import read_load_times
 from runner.months.window import LONGEST_HISTORY
 from runner.project import ANALYTICS, META, REPORTING, Project
 from runner.show.funnel import FunnelMonth, FunnelStep, read_funnel
-from runner.show.insight import (
+from runner.show.marts import (
     ForecastBacktest,
     LossCount,
     OwnerCount,

@@ -13,7 +13,7 @@ from runner.report.data import ReportData, Trust
 from runner.report.figures import Figure
 from runner.report.palette import THEMES
 from runner.report.sections import Section, make_sections
-from runner.show.insight import WHOLE_FUNNEL
+from runner.show.marts import WHOLE_FUNNEL
 
 
 @dataclass(frozen=True)

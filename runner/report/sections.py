@@ -33,7 +33,7 @@ from runner.report.text import (
     share,
     shorten,
 )
-from runner.show.insight import WHOLE_FUNNEL, StepConversion
+from runner.show.marts import WHOLE_FUNNEL, StepConversion
 
 OWNERS_DRAWN = 10
 OWNERS_LISTED = 50

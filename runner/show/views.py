@@ -1,4 +1,4 @@
-"""The views of `funnel show` over the insight models: what each reads, and how it looks as text."""
+"""The views of `funnel show` over the marts: what each reads, and how it looks as text."""
 
 import csv
 import io
@@ -11,7 +11,7 @@ from typing import Any
 from psycopg2.extensions import connection as Connection  # noqa: N812 - a class in lower case
 
 from runner.project import Project
-from runner.show.insight import (
+from runner.show.marts import (
     WHOLE_FUNNEL,
     ForecastBacktest,
     InsightRow,

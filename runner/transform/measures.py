@@ -12,7 +12,7 @@ COMMAND = "python -m runner.transform.measures"
 
 _LAYERS = {
     "reporting": "The funnel",
-    "insight": "Insight",
+    "marts": "Marts",
     "monthly": "Months",
     "daily": "Days",
 }
@@ -40,7 +40,7 @@ def describe_measures(root: Path) -> str:
         for path in sorted((root / "models" / layer).glob("[!_]*.yml")):
             for model in yaml.safe_load(path.read_text(encoding="utf-8"))["models"]:
                 parts.append(_describe_model(model, blocks))
-    metrics = root / "models" / "insight" / "_metrics.yml"
+    metrics = root / "models" / "marts" / "_metrics.yml"
     parts.append("## Metrics\n\nFor BI tools that read dbt's semantic layer.\n")
     listed = yaml.safe_load(metrics.read_text(encoding="utf-8"))["metrics"]
     parts.append(_draw_table("metric", listed, blocks))

@@ -20,7 +20,7 @@ from runner.project import Project
 
 LOCAL_HOST_VARIABLE = "FUNNEL_LOCAL_HOST"
 DAILY_TABLES = ("daily_activity_stats", "daily_deal_stats")
-INSIGHT_TABLES = ("changed_deals", "deal_stage_visits", "deal_states", "monthly_stats_by_owner")
+MART_TABLES = ("changed_deals", "deal_stage_visits", "deal_states", "monthly_stats_by_owner")
 
 _LAST_PORT = 65535
 

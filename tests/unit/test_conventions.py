@@ -37,8 +37,8 @@ if sys.version_info >= (3, 11):  # which dbt-bouncer needs
         unit_tests = manifest["unit_tests"].values()
         tested = {read for test in (*tests, *unit_tests) for read in test["depends_on"]["nodes"]}
         models = find_models(manifest)
-        # Each view of insight is held against a function of its name.
-        oracle = (ROOT / "tests" / "support" / "insight_oracle.py").read_text()
+        # Each view of the marts is held against a function of its name.
+        oracle = (ROOT / "tests" / "support" / "mart_oracle.py").read_text()
         compared = {name for name in models if f"\ndef {name.split('.')[-1]}(" in oracle}
         assert models - tested - compared == set()
 
@@ -95,7 +95,7 @@ def spoil(manifest: Manifest) -> Manifest:
     """Break every convention somewhere."""
     nodes = manifest["nodes"]
     model = nodes["model.funnel.daily_deal_stats"]
-    for layer in ("staging", "daily", "monthly", "reporting", "insight"):
+    for layer in ("staging", "daily", "monthly", "reporting", "marts"):
         unique_id = f"model.funnel.T1_{layer}"
         nodes[unique_id] = {
             **copy.deepcopy(model),

@@ -198,7 +198,7 @@ def test_a_changed_query_of_any_model_behind_the_deals_changes_them(tmp_path: Pa
             behind.add(node.unique_id)
             left += node.depends_on_nodes
     by_rows = {"activity_kpis", "activity_staging", "field_options", "deal_kpis", "funnel_steps"}
-    code = (ROOT / "macros/deals_definition.sql").read_text()
+    code = (ROOT / "macros/marts/deals_definition.sql").read_text()
     by_code = set(re.findall(r"'(deal_\w+)'", code))
     names = {name.split(".")[-1] for name in behind} - {"changed_deals"}
     assert names == by_rows | by_code

@@ -213,7 +213,7 @@ def test_deals_are_set_back_brought_forward_and_known_to_an_old_ledger(built: Fu
     deals = "select count(*), max(last_moved_at) from pipedrive_analytics.deals"
     june = built.query(deals)
     assert built.query(last) == [("2024-06-30", "2024-06-30", True)]
-    # As a version without insight left it.
+    # As a version without marts left it.
     built.query("alter table pipedrive_meta.runs drop column as_of, drop column has_insight")
     built.done("run", "--source-dt", "2024-03-31", "--no-tests")
     assert built.query(last) == [("2024-03-31", "2024-03-31", True)]

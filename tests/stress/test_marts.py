@@ -1,4 +1,4 @@
-"""The insight models on a real Postgres against their oracle, run after run.
+"""The marts on a real Postgres against their oracle, run after run.
 
 The examples are random: FUNNEL_EXAMPLES=2000 makes more of them, FUNNEL_SEED=… the same ones again.
 """
@@ -9,10 +9,10 @@ from dataclasses import dataclass, replace
 from datetime import date, datetime, time, timedelta
 from typing import Any, NamedTuple
 
-import insight_oracle as oracle
+import mart_oracle as oracle
 from hypothesis import given, note, seed
 from hypothesis import strategies as st
-from insight_oracle import Rules
+from mart_oracle import Rules
 from oracle import (
     Activity,
     ActivityType,
@@ -114,8 +114,8 @@ class Built(NamedTuple):
     rows: list[Row]
 
 
-class Insight:
-    """The insight models on the database of a Funnel, and what the oracle says they hold."""
+class Marts:
+    """The marts on the database of a Funnel, and what the oracle says they hold."""
 
     def __init__(self, funnel: Funnel) -> None:
         self.funnel = funnel
@@ -202,28 +202,28 @@ MAY = Window(date(2024, 5, 31), backfill_period=0, months=1)
 
 
 def test_an_old_reference_date_sets_deals_back_and_a_new_one_forward(utc: Funnel) -> None:
-    insight = Insight(utc)
+    marts = Marts(utc)
     for window in (MAY, JANUARY, MAY):
-        insight.run(story(*OLD, *LATER), insight.plan(window))
-        insight.look()
-    assert insight.rules.as_of == MAY.source_dt
+        marts.run(story(*OLD, *LATER), marts.plan(window))
+        marts.look()
+    assert marts.rules.as_of == MAY.source_dt
 
 
 def test_going_back_forgets_what_has_vanished_since(utc: Funnel) -> None:
-    insight = Insight(utc)
-    insight.run(story(*OLD, *LATER), insight.plan(MAY))
-    insight.run(story(*OLD), insight.plan(JANUARY))
-    insight.look()
+    marts = Marts(utc)
+    marts.run(story(*OLD, *LATER), marts.plan(MAY))
+    marts.run(story(*OLD), marts.plan(JANUARY))
+    marts.look()
 
 
 def test_history_is_repaired_as_of_the_last_day_built(utc: Funnel) -> None:
-    insight = Insight(utc)
-    insight.run(story(*OLD, *LATER), insight.plan(MAY))
+    marts = Marts(utc)
+    marts.run(story(*OLD, *LATER), marts.plan(MAY))
     late = change(1, "2024-01-15 09:00:00", "stage_id", "3")
-    window = insight.plan(JANUARY, requested=True)
+    window = marts.plan(JANUARY, requested=True)
     assert window.as_of == MAY.source_dt
-    insight.run(story(*OLD, late, *LATER), window)
-    insight.look()
+    marts.run(story(*OLD, late, *LATER), window)
+    marts.look()
 
 
 def test_what_vanished_in_the_window_vanishes(utc: Funnel) -> None:
@@ -232,18 +232,18 @@ def test_what_vanished_in_the_window_vanishes(utc: Funnel) -> None:
         change(4, "2024-05-02 09:00:00", "stage_id", "1"),
         change(2, "2024-05-02 09:00:00", "stage_id", "3"),
     )
-    insight = Insight(utc)
+    marts = Marts(utc)
     for changes in ((*OLD, *in_may), OLD):
-        insight.run(story(*changes), insight.plan(MAY))
-        insight.look()
+        marts.run(story(*changes), marts.plan(MAY))
+        marts.look()
 
 
 def test_the_visits_of_a_deal_without_stages_vanish(utc: Funnel) -> None:
     created = change(1, "2024-05-02 09:00:00", "add_time", None)
-    insight = Insight(utc)
+    marts = Marts(utc)
     for changes in ((created, change(1, "2024-05-03 09:00:00", "stage_id", "1")), (created,)):
-        insight.run(story(*changes), insight.plan(MAY))
-    insight.look()
+        marts.run(story(*changes), marts.plan(MAY))
+    marts.look()
 
 
 # Random stories.
@@ -287,10 +287,10 @@ def moment_of(row: Activity | DealChange) -> datetime | None:
     return row.due_to if isinstance(row, Activity) else row.change_time
 
 
-def edited(insight: Insight, raw: Raw, turn: Turn) -> tuple[Raw, Window]:
+def edited(marts: Marts, raw: Raw, turn: Turn) -> tuple[Raw, Window]:
     """Make the edits that a run with this window notices, or that healing adds a month for."""
     rows: list[Activity | DealChange] = [*raw.activities, *raw.deal_changes]
-    window = insight.plan(turn.window, requested=turn.requested)
+    window = marts.plan(turn.window, requested=turn.requested)
     as_of = window.as_of or window.source_dt
     known = min(as_of, window.deals_known_through or as_of)
     for edit in turn.edits:
@@ -305,9 +305,9 @@ def edited(insight: Insight, raw: Raw, turn: Turn) -> tuple[Raw, Window]:
         late = set()
         for row in (old, new):
             moment = moment_of(row) if row else None
-            day = local_day(moment, insight.funnel.zone) if moment else None
+            day = local_day(moment, marts.funnel.zone) if moment else None
             if day and day <= known:
-                if month_of(day) not in insight.processed(window) or day > window.last_day:
+                if month_of(day) not in marts.processed(window) or day > window.last_day:
                     late.add(day)
         if any(month_of(day) > month_of(window.source_dt) for day in late):
             continue  # a run for old months does not see it
@@ -390,12 +390,12 @@ def check_story(funnel: Funnel, story: tuple[Raw, list[Turn], dict[str, Any]]) -
     """Play a story; after every run the tables must hold what the oracle says."""
     raw, turns, rules = story
     funnel.reset()
-    insight = Insight(funnel)
+    marts = Marts(funnel)
     for turn in turns:
-        raw, window = edited(insight, raw, turn)
+        raw, window = edited(marts, raw, turn)
         note(f"{window}")
-        insight.run(raw, window, **rules)
-    insight.look()
+        marts.run(raw, window, **rules)
+    marts.look()
 
 
 @seed(SEED)

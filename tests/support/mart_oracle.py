@@ -1,4 +1,4 @@
-"""What the insight models say, once more in plain Python: the lives of deals, event by event.
+"""What the marts say, once more in plain Python: the lives of deals, event by event.
 
 Lists, sets and loops over raw rows; no SQL, and nothing of the runner or the macros. What a change
 counts as is said in `oracle`.

@@ -1,4 +1,4 @@
-"""The insight models as Python sees them: a dataclass for a row of each, and one way to read them.
+"""The marts as Python sees them: a dataclass for a row of each, and one way to read them.
 
 The fields of a row are the columns of its model, so a row is read, printed as CSV and as JSON by
 one list of names.
@@ -23,7 +23,7 @@ WHOLE_FUNNEL = 0
 
 @dataclass(frozen=True)
 class InsightRow:
-    """A row of a model of models/insight.
+    """A row of a model of models/marts.
 
     The class says which model it is, and by which month its rows are told apart, if by any.
     """
@@ -199,7 +199,7 @@ Row = TypeVar("Row", bound=InsightRow)
 def read_rows(
     connection: Connection, project: Project, row: type[Row], period: Period | None = None
 ) -> list[Row]:
-    """Return the rows of an insight model, of some months if it has any, in order.
+    """Return the rows of a mart, of some months if it has any, in order.
 
     Raises:
         FunnelError: The model is not built, or cannot be read.
