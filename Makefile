@@ -24,6 +24,7 @@ check: .venv/installed ## Lint, type-check and hold against the conventions, wit
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
+	$(BIN)/lint-imports --no-cache
 	$(BIN)/python -m runner.transform.packages
 	$(BIN)/funnel db exec $(BIN)/sqlfluff lint --disable-progress-bar models tests
 	@if [ -x $(BIN)/dbt-bouncer ]; then \
