@@ -5,7 +5,7 @@ import io
 import json
 import re
 import time
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,12 +17,12 @@ from psycopg2.extensions import connection as Connection  # noqa: N812 - a class
 from psycopg2.extensions import cursor as Cursor  # noqa: N812
 
 from runner.errors import FunnelError
+from runner.raw.tables import create_indexes, create_tables, drop_indexes, lock_tables
 from runner.warehouse.raw_contract import (
     RAW_TABLES,
     RawColumn,
     RawTable,
     check_raw_contract,
-    find_columns,
 )
 
 _CHUNK = 1 << 18
@@ -44,34 +44,6 @@ _STRICT_TIME = sql.SQL(
     "create domain pg_temp.strict_time as text"
     " check (value !~* {} and isfinite(cast(value as timestamptz)))"
 ).format(sql.Literal(b"|".join(_WORDS).decode()))
-
-_INDEXED_COLUMNS = """
-    select class.relname, attribute.attname
-    from pg_catalog.pg_index as index
-    inner join pg_catalog.pg_class as class on class.oid = index.indrelid
-    inner join pg_catalog.pg_namespace as namespace on namespace.oid = class.relnamespace
-    inner join pg_catalog.pg_attribute as attribute
-        on attribute.attrelid = class.oid and attribute.attnum = index.indkey[0]
-    where namespace.nspname = %s and index.indpred is null and index.indisvalid
-"""
-
-# Those of constraints stay; so do those with a tablespace, which their definition does not tell.
-_PLAIN_INDEXES = """
-    select index.indexrelid::regclass::text, pg_get_indexdef(index.indexrelid)
-    from pg_catalog.pg_index as index
-    inner join pg_catalog.pg_class as class on class.oid = index.indrelid
-    inner join pg_catalog.pg_class as index_class on index_class.oid = index.indexrelid
-    inner join pg_catalog.pg_namespace as namespace on namespace.oid = class.relnamespace
-    where
-        namespace.nspname = %s
-        and class.relname = any(%s)
-        and pg_has_role(class.relowner, 'usage')
-        and class.relkind = 'r'
-        and index_class.reltablespace = 0
-        and not index.indisreplident
-        and not index.indisclustered
-        and not exists (select from pg_catalog.pg_constraint where conindid = index.indexrelid)
-"""
 
 _COPY_CONTEXT = re.compile(
     r'^COPY \S+, line (?P<line>\d+)(?:, column (?P<column>\S+): "(?P<value>.*)"$)?',
@@ -198,7 +170,7 @@ def load(  # noqa: PLR0913 - two of them are options
     files = [_read_header(path, table) for table, path in _find_files(directory)]
     with _explained(raw_schema), connection, connection.cursor() as cursor:
         cursor.execute(_SETTINGS)
-        _create_tables(cursor, raw_schema, loaded_at_field)
+        create_tables(cursor, raw_schema, loaded_at_field)
         check_raw_contract(connection, raw_schema, loaded_at_field)
         # Everything that takes long comes before the first lock on a table that others read.
         for file in files:
@@ -206,9 +178,9 @@ def load(  # noqa: PLR0913 - two of them are options
         dropped_indexes: list[str] = []
         if not append:
             tables = [sql.Identifier(raw_schema, table.name) for table in RAW_TABLES]
-            _lock(cursor, tables)
+            lock_tables(cursor, tables)
             cursor.execute(sql.SQL("truncate {}").format(sql.SQL(", ").join(tables)))
-            dropped_indexes = _drop_indexes(cursor, raw_schema)
+            dropped_indexes = drop_indexes(cursor, raw_schema)
         # Not now(), which is when the transaction began: a run could have passed it meanwhile.
         cursor.execute("select clock_timestamp()")
         (loaded_at,) = cursor.fetchone() or (None,)
@@ -218,7 +190,7 @@ def load(  # noqa: PLR0913 - two of them are options
         }
         for definition in dropped_indexes:
             cursor.execute(definition)
-        _create_indexes(cursor, raw_schema, loaded_at_field)
+        create_indexes(cursor, raw_schema, loaded_at_field)
         for table in RAW_TABLES:
             cursor.execute(sql.SQL("analyze {}").format(sql.Identifier(raw_schema, table.name)))
         if before_commit:
@@ -303,77 +275,6 @@ def _read_header(path: Path, table: RawTable) -> _CsvFile:
         ),
         record,
     )
-
-
-def _create_tables(cursor: Cursor, raw_schema: str, loaded_at_field: str) -> None:
-    # What exists is looked up: `create … if not exists` asks for a permission even then.
-    existing = find_columns(cursor.connection, raw_schema)
-    if existing is None:
-        cursor.execute(sql.SQL("create schema {}").format(sql.Identifier(raw_schema)))
-    for table in RAW_TABLES:
-        if existing and table.name in existing:
-            continue
-        columns = [
-            sql.SQL("{} {}").format(sql.Identifier(column.name), sql.SQL(column.type))
-            for column in table.columns
-        ]
-        loaded_at = sql.SQL("{} timestamptz not null default now()").format(
-            sql.Identifier(loaded_at_field)
-        )
-        cursor.execute(
-            sql.SQL("create table {} ({})").format(
-                sql.Identifier(raw_schema, table.name), sql.SQL(", ").join([*columns, loaded_at])
-            )
-        )
-
-
-def _lock(cursor: Cursor, tables: Iterable[sql.Identifier]) -> None:
-    """Take tables from their readers, to the end of the transaction.
-
-    A run reads several of them, beginning with another one than we do. So that the two never wait
-    for each other, we wait only while we hold none, and wait next for what was not to be had.
-    """
-    lock = sql.SQL("lock table {} in access exclusive mode")
-    waiting = list(tables)
-    cursor.execute("savepoint none_locked")
-    while True:
-        first, *others = waiting
-        cursor.execute(lock.format(first))
-        for table in others:
-            try:
-                cursor.execute(lock.format(table) + sql.SQL(" nowait"))
-            except errors.LockNotAvailable:
-                cursor.execute("rollback to savepoint none_locked")
-                waiting = [table, *(other for other in waiting if other != table)]
-                break
-        else:
-            return
-
-
-def _drop_indexes(cursor: Cursor, raw_schema: str) -> list[str]:
-    """Drop the indexes of empty tables; return the statements that make them again.
-
-    To fill an index takes longer than to make it of the filled table. The indexes of tables that
-    another role owns stay.
-    """
-    cursor.execute(_PLAIN_INDEXES, (raw_schema, [table.name for table in RAW_TABLES]))
-    found: list[tuple[str, str]] = cursor.fetchall()
-    for name, _ in found:
-        cursor.execute(f"drop index {name}")  # the server has quoted it
-    return [definition for _, definition in found]
-
-
-def _create_indexes(cursor: Cursor, raw_schema: str, loaded_at_field: str) -> None:
-    cursor.execute(_INDEXED_COLUMNS, (raw_schema,))
-    existing = set(cursor.fetchall())
-    for table in RAW_TABLES:
-        for column in table.indexed_columns(loaded_at_field):
-            if (table.name, column) not in existing:
-                cursor.execute(
-                    sql.SQL("create index on {} ({})").format(
-                        sql.Identifier(raw_schema, table.name), sql.Identifier(column)
-                    )
-                )
 
 
 def _copy(cursor: Cursor, file: _CsvFile, progress: Callable[[int], None] | None) -> None:
