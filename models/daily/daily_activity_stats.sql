@@ -10,77 +10,30 @@ activity_kpis as (
 
 ),
 
--- All that the counts need of a deal's month is on which days it had an event: the bits of a
--- number, the first day's the lowest. Month by month, so that the deals of one fit into memory and
--- its events are read through the index, however many months there are. The view stands in each: a
--- CTE that is used twice would be computed for all time.
-deal_months as (
+-- A deal once per day and KPI, however often the event was recorded.
+deal_days as (
 
-    {%- for first_day, until in month_ranges() %}
-        {{ 'union all' if not loop.first }}
-        select
-            cast('{{ first_day }}' as date) as month,
-            kpi_number,
-            deal_id,
-            bit_or(1 << (date - cast('{{ first_day }}' as date))) as event_days
-        from {{ ref('activity_staging') }}
-        where
-            is_done
-            and deal_id is not null
-            and due_to >= {{ day_start(first_day) }}
-            and due_to < {{ day_start(until) }}
-        group by kpi_number, deal_id
-    {%- endfor %}
-
-),
-
--- Most deals of a month have one event of a KPI, so there are few patterns of days.
-day_patterns as (
-
-    select
-        month,
+    select distinct
+        date,
         kpi_number,
-        event_days,
-        count(*) as pattern_deals_count
-    from deal_months
-    group by month, kpi_number, event_days
+        deal_id
+    from {{ ref('activity_staging') }}
+    where
+        is_done
+        and deal_id is not null
+        and {{ in_window('due_to') }}
 
 ),
 
-grid as (
+deal_counts as (
 
-    {{ date_grid() }}
+    {{ count_deals('deal_days') }}
 
 ),
 
 days as (
 
-    select
-        date,
-        cast(date_trunc('month', date) as date) as month,
-        1 << cast(extract(day from date) - 1 as integer) as day_bit
-    from grid
-
-),
-
-counts as (
-
-    select
-        days.date,
-        day_patterns.kpi_number,
-        cast(sum(day_patterns.pattern_deals_count) as bigint) as deals_count,
-        cast(
-            sum(day_patterns.pattern_deals_count)
-            -- No bit below this one.
-            filter (where day_patterns.event_days & (days.day_bit - 1) = 0)
-            as bigint
-        ) as new_deals_count
-    from day_patterns
-    inner join days
-        on
-            day_patterns.month = days.month
-            and day_patterns.event_days & days.day_bit <> 0
-    group by days.date, day_patterns.kpi_number
+    {{ date_grid() }}
 
 ),
 
@@ -91,14 +44,14 @@ every_day_and_kpi as (
         days.date,
         activity_kpis.kpi_name,
         activity_kpis.funnel_step,
-        coalesce(counts.deals_count, 0) as deals_count,
-        coalesce(counts.new_deals_count, 0) as new_deals_count
+        coalesce(deal_counts.deals_count, 0) as deals_count,
+        coalesce(deal_counts.new_deals_count, 0) as new_deals_count
     from days
     cross join activity_kpis
-    left join counts
+    left join deal_counts
         on
-            days.date = counts.date
-            and activity_kpis.kpi_number = counts.kpi_number
+            days.date = deal_counts.date
+            and activity_kpis.kpi_number = deal_counts.kpi_number
 
 )
 
