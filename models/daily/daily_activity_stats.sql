@@ -10,10 +10,9 @@ activity_kpis as (
 
 ),
 
--- A deal once per day and KPI, however often the event was recorded.
-deal_days as (
+events as (
 
-    select distinct
+    select
         date,
         kpi_number,
         deal_id
@@ -27,7 +26,7 @@ deal_days as (
 
 deal_counts as (
 
-    {{ count_deals('deal_days') }}
+    {{ count_deals('events') }}
 
 ),
 

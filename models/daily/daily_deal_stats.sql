@@ -11,10 +11,9 @@ deal_kpis as (
 
 ),
 
--- A deal once per day and KPI, however often the event was recorded.
-deal_days as (
+events as (
 
-    select distinct
+    select
         date,
         kpi_number,
         deal_id
@@ -28,7 +27,7 @@ deal_days as (
 
 deal_counts as (
 
-    {{ count_deals('deal_days') }}
+    {{ count_deals('events') }}
 
 ),
 
