@@ -45,7 +45,7 @@ def backfill(
     """Process past months again: so many days back, or from one date to another.
 
     Dates are inclusive, and whole months are replaced. A month before the first one built
-    extends the history. Years are processed in batches; --resume goes on after a failure.
+    extends the history. Quarters are processed one after another; --resume goes on after a failure.
 
     \b
     Example: funnel backfill --days 90

@@ -174,7 +174,7 @@ def writing_options(function: Function) -> Function:
 batch_option = click.option(
     "--batch",
     type=click.Choice(["month", "quarter", "year", "all"]),
-    default="year",
+    default="quarter",
     show_default=True,
     help="How much to process at a time.",
 )
