@@ -16,8 +16,17 @@ demo: .venv/installed ## Build a funnel from generated data, on an embedded Post
 	@$(BIN)/funnel demo
 
 .PHONY: test
-test: .venv/installed ## Run all tests, on real servers
+test: .venv/installed ## Run all tests, on real servers, with a share of the random examples
 	$(BIN)/pytest -n 2 --dist worksteal
+
+.PHONY: unit
+unit: .venv/installed ## Run the tests that need no server, in seconds
+	$(BIN)/pytest -n 2 tests/unit
+
+.PHONY: stress
+stress: .venv/installed ## Run the random tests with many more examples, for hours
+	FUNNEL_EXAMPLES=2000 FUNNEL_STORIES=1 FUNNEL_CRASHES=60 FUNNEL_RUNS=20 \
+		$(BIN)/pytest -n 2 --dist worksteal tests/stress
 
 .PHONY: check
 check: .venv/installed ## Lint, type-check and hold against the conventions, without changing a file
