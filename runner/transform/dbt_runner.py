@@ -30,7 +30,7 @@ from runner.transform.results import NodeResult
 
 if TYPE_CHECKING:
     from dbt.artifacts.schemas.run import RunExecutionResult
-    from dbt.cli.main import dbtRunnerResult
+    from dbt.cli.main import dbtRunner, dbtRunnerResult
     from dbt.contracts.graph.manifest import Manifest
 
 
@@ -121,8 +121,7 @@ class Dbt:
         # What dbt remembers of one checkout's files it mistakes for another one's.
         anew = [] if is_of_this_checkout(self.project) else ["--no-partial-parse"]
         arguments = dbt_arguments(self.project, ["parse", *anew], self.project.overrides)
-        _forget_repeated_flags()
-        manifest = cast("Manifest", _checked(dbtRunner().invoke(arguments)))
+        manifest = cast("Manifest", _call(dbtRunner(), arguments))
         encoded = manifest.to_msgpack(extended_mashumaro_encoder)
         keep_manifest(self.project, project_hash, encoded)
         return manifest
@@ -159,8 +158,7 @@ class Dbt:
         dbt_vars = {**self.project.overrides, **self.vars}
         callbacks = [_progress_callback(progress)] if progress else []
         runner = dbtRunner(manifest=self.manifest, callbacks=callbacks)
-        _forget_repeated_flags()
-        return _checked(runner.invoke(dbt_arguments(self.project, arguments, dbt_vars)))
+        return _call(runner, dbt_arguments(self.project, arguments, dbt_vars))
 
 
 def _restore(kept: bytes) -> "Manifest | None":
@@ -220,6 +218,31 @@ def dbt_arguments(
         *([] if command[0] == "docs" else ["--no-write-json"]),
         *("--vars", json.dumps(dbt_vars, default=str, sort_keys=True)),
     ]
+
+
+def _call(runner: "dbtRunner", arguments: list[str]) -> object:
+    _forget_repeated_flags()
+    with _own_flags():
+        return _checked(runner.invoke(arguments))
+
+
+@contextmanager
+def _own_flags() -> Iterator[None]:
+    """Hide dbt's variables, each of which is a flag: one of them switches off every test.
+
+    DBT_ENV_… are no flags but values for profiles, so they stay.
+    """
+    hidden = {
+        name: value
+        for name, value in os.environ.items()
+        if name.startswith("DBT_") and not name.startswith("DBT_ENV_")
+    }
+    for name in hidden:
+        del os.environ[name]
+    try:
+        yield
+    finally:
+        os.environ.update(hidden)
 
 
 def _checked(outcome: "dbtRunnerResult") -> object:

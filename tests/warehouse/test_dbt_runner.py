@@ -1,12 +1,19 @@
 """How dbt is called, and how its messages are cut to a line."""
 
+import json
 from pathlib import Path
+from typing import Any
 
+import click
+import pytest
 from dbt.adapters.base.impl import DEFAULT_BASE_BEHAVIOR_FLAGS
-from homes import Funnel
+from dbt.cli.main import cli as dbt_cli
+from dbt.flags import get_flags
+from homes import ROOT, Funnel
 
+from runner.postgres.server import LocalPostgres
 from runner.project import Project
-from runner.transform.dbt_runner import dbt_arguments, one_line
+from runner.transform.dbt_runner import Dbt, dbt_arguments, one_line
 
 PROJECT = Project(Path("/project"), Path("/home"), "dev")
 
@@ -48,3 +55,69 @@ def test_the_last_command_of_a_process_has_no_more_to_do_than_the_first(demo: Fu
         demo.done("freshness")
         flag_counts.append(len(DEFAULT_BASE_BEHAVIOR_FLAGS))
     assert flag_counts[1:] == flag_counts[:-1]
+
+
+def find_variables() -> dict[str, str]:
+    """Return dbt's own environment variables, each with a value that its flag would take."""
+    commands = [dbt_cli, *dbt_cli.commands.values()]
+    found = {}
+    for option in (option for command in commands for option in command.params):
+        names = [option.envvar] if isinstance(option.envvar, str) else option.envvar or []
+        kind = option.type
+        for name in names:
+            if isinstance(kind, click.types.BoolParamType):
+                found[name] = "0" if option.default else "1"
+            elif hasattr(kind, "choices") or isinstance(kind, click.Choice):
+                found[name] = str(list(kind.choices)[-1])
+            elif isinstance(kind, (click.IntRange, click.types.IntParamType)):
+                found[name] = "7"
+            elif isinstance(kind, click.Path):
+                found[name] = str(ROOT)
+            else:
+                found[name] = "model"
+    return found
+
+
+VARIABLES = find_variables()
+PARTS = ("months", "models", "tests", "funnel")
+
+
+def read_flags(project: Project) -> dict[str, Any]:
+    """Return the flags with which dbt built nothing."""
+    Dbt(project)._invoke(["build", "--select", "nothing_of_this_name"])
+    changing = {"INVOCATION_COMMAND"}
+    return {
+        name: str(value)
+        for name, value in vars(get_flags()).items()  # type: ignore[no-untyped-call]
+        if name.isupper() and name not in changing
+    }
+
+
+def test_dbt_has_the_variables_that_are_known_to_do_harm() -> None:
+    assert {"DBT_RESOURCE_TYPES", "DBT_EMPTY", "DBT_FULL_REFRESH", "DBT_FAIL_FAST"} <= set(
+        VARIABLES
+    )
+
+
+def test_no_variable_of_dbt_changes_a_flag(demo: Funnel, monkeypatch: pytest.MonkeyPatch) -> None:
+    with monkeypatch.context() as patch:
+        patch.setenv("FUNNEL_LOCAL_HOST", str(LocalPostgres(demo.home).socket_dir))
+        project = Project(ROOT, demo.home)
+        expected = read_flags(project)
+        changed = {}
+        for name, value in VARIABLES.items():
+            patch.setenv(name, value)
+            if (flags := read_flags(project)) != expected:
+                changed[name] = flags
+            patch.delenv(name)
+    assert changed == {}
+
+
+def test_a_run_tests_and_fills_whatever_dbt_is_set_to(empty: Funnel) -> None:
+    empty.done("demo")
+    usual = json.loads(empty.done("run", "--source-dt", "2024-06-30", "--json").stdout)
+    set_up = {"DBT_RESOURCE_TYPES": "model", "DBT_EMPTY": "1", "DBT_EXCLUDE_RESOURCE_TYPES": "test"}
+    odd = Funnel(empty.home, set_up).done("run", "--source-dt", "2024-06-30", "--json")
+    outcome = json.loads(odd.stdout)
+    assert {part: outcome[part] for part in PARTS} == {part: usual[part] for part in PARTS}
+    assert usual["tests"]["pass"] > 0
