@@ -17,6 +17,7 @@ from psycopg2.extensions import connection as Connection  # noqa: N812 - a class
 from psycopg2.extensions import cursor as Cursor  # noqa: N812
 
 from runner.errors import FunnelError
+from runner.raw.files import find_files
 from runner.raw.tables import create_indexes, create_tables, drop_indexes, lock_tables
 from runner.warehouse.raw_contract import (
     RAW_TABLES,
@@ -37,13 +38,30 @@ _SETTINGS = """
     set local maintenance_work_mem = '256MB'
 """
 
-# Postgres takes these for times, most of them for another one each day. No export means them; it is
-# a placeholder or a mistake.
-_WORDS = (b"now", b"today", b"tomorrow", b"yesterday", b"infinity", b"epoch", b"allballs")
-_STRICT_TIME = sql.SQL(
-    "create domain pg_temp.strict_time as text"
-    " check (value !~* {} and isfinite(cast(value as timestamptz)))"
-).format(sql.Literal(b"|".join(_WORDS).decode()))
+# Postgres reads far more as a time, some of it as another one than was meant: 13.05.24 as 2013,
+# 'GMT+2' as two hours west. Only ISO 8601 says the same to everybody.
+_TIME_PATTERN = (
+    "^[0-9]{4}-[0-9]{2}-[0-9]{2}"
+    "([Tt ][0-9]{2}:[0-9]{2}(:[0-9]{2}([.][0-9]+)?)?([Zz]|[+-][0-9]{2}(:?[0-9]{2})?)?)?$"
+)
+_TIME = sql.SQL(
+    "create domain pg_temp.iso_time as text"
+    " check (value ~ {} and isfinite(cast(value as timestamptz)))"
+).format(sql.Literal(_TIME_PATTERN))
+
+# Cut to microseconds, because Postgres would round a seventh digit, if need be into the next month.
+_AS_UTC = """
+    cast(
+        case
+            when length({0}) > 26 then regexp_replace({0}, '([.][0-9]{{6}})[0-9]+', '\\1')
+            else {0}
+        end as timestamptz
+    ) at time zone 'UTC'
+"""
+
+_END_OF_DATA = re.compile(rb"\n\\\.\r?\n")
+_READS_DOT_AS_DATA = 180000
+"""The first server that does not end a CSV at a line with nothing but a backslash and a dot."""
 
 _COPY_CONTEXT = re.compile(
     r'^COPY \S+, line (?P<line>\d+)(?:, column (?P<column>\S+): "(?P<value>.*)"$)?',
@@ -55,6 +73,8 @@ _EXPECTED = {
     "jsonb": "JSON",
     "timestamp": "a timestamp",
 }
+_HINT = "Fix the file and load again; nothing was written."
+_HINTS = {"timestamp": f"Write times as in ISO 8601, such as 2024-05-31 09:30:00+02:00. {_HINT}"}
 _BROKEN_RECORD = {
     "unterminated": "a quote opens here and is never closed",
     "missing": "has fewer columns than the header",
@@ -88,10 +108,6 @@ class _CsvFile:
     def staging_table(self) -> sql.Identifier:
         return sql.Identifier("pg_temp", f"{self.table.name}_file")
 
-    @property
-    def has_time(self) -> bool:
-        return any(column.type == "timestamp" for column in self.columns)
-
 
 class _Stream(io.BufferedIOBase):
     """A CSV file as COPY reads it: an empty header, every line ending in a line feed.
@@ -101,15 +117,19 @@ class _Stream(io.BufferedIOBase):
     """
 
     def __init__(
-        self, file: BinaryIO, header: bytes, progress: Callable[[int], None] | None
+        self,
+        file: BinaryIO,
+        header: bytes,
+        progress: Callable[[int], None] | None,
+        *,
+        ends_early: bool,
     ) -> None:
         self.file = file
         self.header = header
         self.progress = progress
         self.failure: BaseException | None = None
-        self.holds_word = False
-        """Whether any of _WORDS has been read, anywhere in a record."""
-        self._last_bytes = b""
+        self.ends_early = ends_early
+        self._last_bytes = b"\n"
 
     def read(self, size: int | None = -1, /) -> bytes:
         """Return the next chunk; psycopg2 calls this."""
@@ -121,7 +141,8 @@ class _Stream(io.BufferedIOBase):
             while chunk.endswith(b"\r") and (next_byte := self.file.read(1)):
                 chunk += next_byte
             self._report(chunk)
-            self._look_for_words(chunk)
+            if self.ends_early:
+                self._look_for_end(chunk)
             return chunk.replace(b"\r\n", b"\n")
         except BaseException as error:  # psycopg2 would replace it, even Ctrl-C, by its own error
             self.failure = error
@@ -131,10 +152,16 @@ class _Stream(io.BufferedIOBase):
         if self.progress:
             self.progress(len(chunk))
 
-    def _look_for_words(self, chunk: bytes) -> None:
-        text = (self._last_bytes + chunk).lower()
-        self.holds_word = self.holds_word or any(word in text for word in _WORDS)
-        self._last_bytes = text[-max(map(len, _WORDS)) :]
+    def _look_for_end(self, chunk: bytes) -> None:
+        """Refuse a line that these servers take for the end of the data: the rest would be lost."""
+        seen = self._last_bytes + (chunk or b"\n")
+        if _END_OF_DATA.search(seen):
+            line = _find_line(Path(self.file.name), rb"\.")
+            raise FunnelError(
+                f"{Path(self.file.name).name} line {line}: holds nothing but \\.",
+                hint=_HINT,
+            )
+        self._last_bytes = seen[-4:]
 
 
 def load(  # noqa: PLR0913 - two of them are options
@@ -167,9 +194,10 @@ def load(  # noqa: PLR0913 - two of them are options
             Nothing was written.
     """
     started = time.monotonic()
-    files = [_read_header(path, table) for table, path in _find_files(directory)]
+    files = [_read_header(path, table) for table, path in find_files(directory)]
     with _explained(raw_schema), connection, connection.cursor() as cursor:
         cursor.execute(_SETTINGS)
+        cursor.execute(_TIME)
         create_tables(cursor, raw_schema, loaded_at_field)
         check_raw_contract(connection, raw_schema, loaded_at_field)
         # Everything that takes long comes before the first lock on a table that others read.
@@ -188,6 +216,7 @@ def load(  # noqa: PLR0913 - two of them are options
             file.table.name: _insert(cursor, file, raw_schema, {loaded_at_field: loaded_at})
             for file in files
         }
+        cursor.execute("drop domain pg_temp.iso_time cascade")
         for definition in dropped_indexes:
             cursor.execute(definition)
         create_indexes(cursor, raw_schema, loaded_at_field)
@@ -196,42 +225,6 @@ def load(  # noqa: PLR0913 - two of them are options
         if before_commit:
             before_commit(cursor)
     return LoadResult(rows, time.monotonic() - started)
-
-
-def count_bytes(directory: Path) -> int:
-    """Return how many bytes `load` will read: the total of its progress.
-
-    Raises:
-        FunnelError: The directory does not hold the six files.
-    """
-    return sum(path.stat().st_size for _, path in _find_files(directory))
-
-
-def _find_files(directory: Path) -> list[tuple[RawTable, Path]]:
-    names = ", ".join(f"{table.name}.csv" for table in RAW_TABLES)
-    hint = f"Give the directory that holds {names}."
-    if not directory.exists():
-        raise FunnelError(f"there is no directory {directory}", hint=hint)
-    if not directory.is_dir():
-        raise FunnelError(f"{directory} is not a directory", hint=hint)
-    try:
-        found = sorted(path for path in directory.iterdir() if path.is_file())
-    except OSError as error:
-        raise FunnelError(f"cannot read {directory}: {error.strerror}", hint=hint) from error
-    if not found:
-        raise FunnelError(f"there are no files in {directory}", hint=hint)
-    candidates = {
-        table: [path for path in found if path.name.lower() == f"{table.name}.csv"]
-        for table in RAW_TABLES
-    }
-    missing = [f"{table.name}.csv" for table, paths in candidates.items() if not paths]
-    if missing:
-        raise FunnelError(f"there is no {', '.join(missing)} in {directory}", hint=hint)
-    for paths in candidates.values():
-        if len(paths) > 1:
-            same = " and ".join(path.name for path in paths)
-            raise FunnelError(f"{directory} holds both {same}", hint="Keep one of them.")
-    return [(table, paths[0]) for table, paths in candidates.items()]
 
 
 def _read_header(path: Path, table: RawTable) -> _CsvFile:
@@ -248,6 +241,7 @@ def _read_header(path: Path, table: RawTable) -> _CsvFile:
         raise FunnelError(f"cannot read {path.name}: {error.strerror}") from error
     try:
         text = record.decode("utf-8-sig")
+        _check_separator(path, text)
         header = next(csv.reader([text], strict=True)) if text.strip() else []
     except UnicodeDecodeError as error:
         raise FunnelError(
@@ -277,28 +271,23 @@ def _read_header(path: Path, table: RawTable) -> _CsvFile:
     )
 
 
+def _check_separator(path: Path, header: str) -> None:
+    if header.startswith("sep="):
+        raise FunnelError(
+            f"{path.name} begins with {header.strip()} instead of its header",
+            hint="Remove that line, and separate columns by commas.",
+        )
+    for sign, name in {";": "semicolons", "\t": "tabs", "|": "bars"}.items():
+        if sign in header and "," not in header:
+            raise FunnelError(
+                f"{path.name} is separated by {name}, not commas",
+                hint="Save it as CSV separated by commas.",
+            )
+
+
 def _copy(cursor: Cursor, file: _CsvFile, progress: Callable[[int], None] | None) -> None:
-    """Copy a file into a temporary table of its own shape."""
-    # As timestamptz first: a timestamp would silently ignore the offset of 09:00+02:00.
-    holds_word = _copy_as("timestamptz", cursor, file, file.staging_table, progress)
-    if holds_word and file.has_time:
-        # To look at each time costs half as much as the copy, so only where there is a reason.
-        strict_table = sql.Identifier("pg_temp", f"{file.table.name}_strict")
-        cursor.execute("drop domain if exists pg_temp.strict_time")
-        cursor.execute(_STRICT_TIME)
-        _copy_as("pg_temp.strict_time", cursor, file, strict_table)
-        cursor.execute(sql.SQL("drop table {}").format(strict_table))
-
-
-def _copy_as(
-    time_type: str,
-    cursor: Cursor,
-    file: _CsvFile,
-    table: sql.Identifier,
-    progress: Callable[[int], None] | None = None,
-) -> bool:
-    """Copy a file, its times as this type; return whether it holds any of _WORDS."""
-    types = {"timestamp": time_type}
+    """Copy a file into a temporary table of its own shape, its times as they are written."""
+    types = {"timestamp": "pg_temp.iso_time"}
     columns = [
         sql.SQL("{} {}").format(
             sql.Identifier(column.name), sql.SQL(types.get(column.type, column.type))
@@ -307,17 +296,18 @@ def _copy_as(
     ]
     cursor.execute(
         sql.SQL("create temporary table {} ({}) on commit drop").format(
-            table, sql.SQL(", ").join(columns)
+            file.staging_table, sql.SQL(", ").join(columns)
         )
     )
     # Some exports quote every field; "" can then only mean null in a column that is not text.
     typed = [sql.Identifier(column.name) for column in file.columns if column.type != "text"]
     copy = sql.SQL(
         "copy {} from stdin with (format csv, header true, encoding 'UTF8', force_null ({}))"
-    ).format(table, sql.SQL(", ").join(typed))
+    ).format(file.staging_table, sql.SQL(", ").join(typed))
+    ends_early = cursor.connection.server_version < _READS_DOT_AS_DATA
     try:
         with file.path.open("rb") as binary:
-            stream = _Stream(binary, file.header, progress)
+            stream = _Stream(binary, file.header, progress, ends_early=ends_early)
             try:
                 cursor.copy_expert(copy, stream, _CHUNK)
             except psycopg2.Error as error:
@@ -327,7 +317,6 @@ def _copy_as(
                     raise
                 # The error quotes the row: of a table with personal data not even --debug shows it.
                 raise _explain(error, file) from (None if file.table.is_personal else error)
-            return stream.holds_word
     except OSError as error:
         raise FunnelError(f"cannot read {file.path.name}: {error.strerror}") from error
 
@@ -335,14 +324,16 @@ def _copy_as(
 def _insert(
     cursor: Cursor, file: _CsvFile, raw_schema: str, constants: Mapping[str, object]
 ) -> int:
-    to_utc = {"timestamp": "{} at time zone 'UTC'"}
+    as_stored = {"timestamp": _AS_UTC}
     names = [column.name for column in file.table.columns]
     values: list[sql.Composable] = [
-        sql.SQL(to_utc.get(column.type, "{}")).format(sql.Identifier(column.name))
+        sql.SQL(as_stored.get(column.type, "{0}")).format(sql.Identifier(column.name))
         for column in file.table.columns
     ]
     # In the order of time a month lies together on disk.
-    order = sql.SQL(" order by {}").format(sql.Identifier(file.table.event_time or names[0]))
+    order = sql.SQL(" order by {}").format(
+        sql.Literal(1 + names.index(file.table.event_time or names[0]))
+    )
     cursor.execute(
         sql.SQL("insert into {} ({}) select {} from {}{}").format(
             sql.Identifier(raw_schema, file.table.name),
@@ -375,13 +366,18 @@ def _explain(error: psycopg2.Error, file: _CsvFile) -> FunnelError:
         verdict = f"not {expected}" if file.table.is_personal else f"{value} is not {expected}"
         return FunnelError(
             f"{name} line {line}, column {column.name}: {verdict}",
-            hint="Mend the file and load again; nothing was written.",
+            hint=_HINTS.get(column.type, _HINT),
         )
     said = _BROKEN_RECORD.get(reason.partition(" ")[0], reason)
     return FunnelError(
         f"{name} line {line}: {said}",
-        hint="Mend the file and load again; nothing was written.",
+        hint=_HINT,
     )
+
+
+def _find_line(path: Path, content: bytes) -> int:
+    with path.open("rb") as file:
+        return next(number for number, line in enumerate(file, start=1) if line.strip() == content)
 
 
 def _first_line(path: Path, last_line: int) -> int:

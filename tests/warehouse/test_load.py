@@ -6,7 +6,7 @@ import socket
 import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import closing
+from contextlib import closing, contextmanager
 from datetime import datetime, timedelta, timezone
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -16,11 +16,13 @@ import psycopg2
 import pytest
 from psycopg2 import sql
 from psycopg2.extensions import connection as Connection  # noqa: N812 - a class in lower case
+from servers import TcpPostgres, find_all_binaries
 
 from runner.errors import ExitCode, FunnelError
 from runner.postgres.server import LocalPostgres
 from runner.raw import load as load_module
-from runner.raw.load import LoadResult, count_bytes, load
+from runner.raw.files import count_bytes
+from runner.raw.load import LoadResult, load
 from runner.warehouse.raw_contract import RAW_TABLES, check_raw_contract
 
 RAW = "pipedrive_raw"
@@ -361,6 +363,11 @@ def test_takes_a_header_that_spans_lines(
         ("2024-05-01T09:00:00Z", datetime(2024, 5, 1, 9)),
         ("2024-05-01 23:00:00-05", datetime(2024, 5, 2, 4)),
         ("2024-05-01", datetime(2024, 5, 1)),
+        ("2024-05-01 09:00", datetime(2024, 5, 1, 9)),
+        ("2024-05-01T09:00:00+0530", datetime(2024, 5, 1, 3, 30)),
+        # A seventh digit would round into the next month.
+        ("2024-05-31T23:59:59.9999999Z", datetime(2024, 5, 31, 23, 59, 59, 999999)),
+        ("2024-05-31 23:59:59.999999999+00:00", datetime(2024, 5, 31, 23, 59, 59, 999999)),
         ("", None),
         ('""', None),
     ],
@@ -526,7 +533,7 @@ GOOD_CHANGE = "100,2024-05-01 08:00:00,stage_id,1\n"
         pytest.param(
             "stages.csv",
             "stage_id;stage_name\n1;A\n",
-            "stages.csv has no column stage_id",
+            "stages.csv is separated by semicolons, not commas",
             id="semicolons",
         ),
         pytest.param(
@@ -570,9 +577,24 @@ def test_refuses_a_wrong_file_by_file_line_column_and_value(
 @pytest.mark.parametrize(
     "text",
     ["now", "Today", "TOMORROW", "yesterday", "infinity", "-infinity", "epoch", "allballs"]
-    + ["today 04:05", "04:05 tomorrow", " now ", "today UTC"],
+    + ["today 04:05", "04:05 tomorrow", " now ", "today UTC"]
+    # Two-digit years, other orders, names of months, names of zones.
+    + [
+        "13.05.24",
+        "13.05.24 09:00",
+        "24-05-13",
+        "05/13/2024",
+        "13.05.2024",
+        "2024/05/13",
+        "2024.05.13",
+    ]
+    + ["May 13 2024", "13-May-2024", "Mon 2024-05-13", "20240513", "20240513T090000", "J2460444"]
+    + ["2024-05-13 09:00 PM", "2024-05-13 09:00 UTC+02:00", "2024-05-13 09:00 GMT+2"]
+    + ["2024-05-13 09:00 IST", "2024-05-13 09:00 CST", "2024-05-13 09:00 Europe/Berlin"]
+    + ["2024-05-13 BC", "2024-5-3", "12024-05-13", "2024-134", "2024-W20-1", "1715590800"]
+    + ["2024-05-13T25:00:00", "2024-02-30", "2024-05-13T09:00:00+25"],
 )
-def test_refuses_words_that_postgres_takes_for_times(
+def test_refuses_what_is_no_unambiguous_time(
     warehouse_connection: Connection, directory: Path, text: str
 ) -> None:
     (directory / "activity.csv").write_text(
@@ -588,17 +610,85 @@ def test_refuses_words_that_postgres_takes_for_times(
     )
 
 
+@pytest.fixture(scope="module", params=find_all_binaries())
+def each_server(request: pytest.FixtureRequest) -> Iterator[TcpPostgres]:
+    """A Postgres of each version that is here."""
+    with TcpPostgres(find_all_binaries()[request.param]) as running:
+        yield running
+
+
+@contextmanager
+def connected(server: TcpPostgres) -> Iterator[Connection]:
+    """A connection to a server, in which a load is undone at the end."""
+    with closing(
+        psycopg2.connect(
+            host=server.host,
+            port=server.port,
+            user=server.user,
+            password=server.password,
+            dbname=server.database,
+        )
+    ) as connection:
+        try:
+            yield connection
+        finally:
+            connection.rollback()
+            run_sql(connection, f"drop schema if exists {RAW} cascade")
+
+
+@pytest.mark.parametrize("end", ["\n", "\r\n", ""])
+def test_a_line_that_ends_copy_loses_no_row(
+    each_server: TcpPostgres, directory: Path, end: str
+) -> None:
+    rest = 5 * GOOD_CHANGE if end else ""
+    (directory / "deal_changes.csv").write_text(f"{CHANGES}{GOOD_CHANGE}\\.{end}{rest}", newline="")
+    with connected(each_server) as connection:
+        assert re.match("deal_changes.csv line 3[,:] ", refusal(connection, directory).message)
+
+
+def test_such_a_line_in_a_cell_is_loaded_or_refused(
+    each_server: TcpPostgres, directory: Path
+) -> None:
+    text = f'{CHANGES}1,2024-05-01,lost_reason,"one\n\\.\ntwo"\n{5 * GOOD_CHANGE}'
+    (directory / "deal_changes.csv").write_text(text)
+    with connected(each_server) as connection:
+        try:
+            assert run_load(connection, directory).rows["deal_changes"] == 6
+        except FunnelError as error:
+            assert error.message == "deal_changes.csv line 3: holds nothing but \\."
+
+
 @pytest.mark.parametrize("before", range(8))
-def test_finds_such_a_word_across_two_reads(
-    warehouse_connection: Connection, directory: Path, before: int
+def test_a_line_that_ends_copy_is_found_across_two_reads(
+    each_server: TcpPostgres, directory: Path, before: int
 ) -> None:
     rows = GOOD_CHANGE * (load_module._CHUNK // len(GOOD_CHANGE) - 1)
-    padding = "1" * (load_module._CHUNK - before - len(f"{rows}1,,stage_id,\n1,"))
+    padding = "1" * (load_module._CHUNK - before - len(f"{rows}1,,stage_id,\n"))
     (directory / "deal_changes.csv").write_text(
-        f"{CHANGES}{rows}1,,stage_id,{padding}\n1,tomorrow,stage_id,1\n"
+        f"{CHANGES}{rows}1,,stage_id,{padding}\n\\.\n{GOOD_CHANGE}"
     )
-    error = refusal(warehouse_connection, directory)
-    assert error.message.endswith('column change_time: "tomorrow" is not a timestamp')
+    line = rows.count("\n") + 3
+    with connected(each_server) as connection:
+        message = refusal(connection, directory).message
+    assert re.match(f"deal_changes.csv line {line}[,:] ", message)
+
+
+@pytest.mark.parametrize(
+    ("header", "message"),
+    [
+        ("stage_id;stage_name", "stages.csv is separated by semicolons, not commas"),
+        ("stage_id\tstage_name", "stages.csv is separated by tabs, not commas"),
+        ('"stage_id";"stage_name"', "stages.csv is separated by semicolons, not commas"),
+        ("stage_id|stage_name", "stages.csv is separated by bars, not commas"),
+        ("sep=,\nstage_id,stage_name", "stages.csv begins with sep=, instead of its header"),
+        ("sep=;\nstage_id;stage_name", "stages.csv begins with sep=; instead of its header"),
+    ],
+)
+def test_says_which_separator_a_file_has(
+    warehouse_connection: Connection, directory: Path, header: str, message: str
+) -> None:
+    (directory / "stages.csv").write_text(f"{header}\n1;Lead\n")
+    assert refusal(warehouse_connection, directory).message == message
 
 
 def test_takes_such_words_anywhere_else(warehouse_connection: Connection, directory: Path) -> None:
