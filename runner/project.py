@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from runner.errors import FunnelError
+from runner.var_rules import parse_var
 
 PRODUCTION_TARGETS = ("local", "prod")
 TARGETS = ("local", "dev", "prod")
@@ -59,9 +60,13 @@ class Project:
         )
 
     def var(self, name: str) -> Any:  # noqa: ANN401 - a dbt var can be of any type
-        """Return a dbt var as dbt will see it: command line first, then dbt_project.yml."""
+        """Return a dbt var as dbt will see it: command line first, then dbt_project.yml.
+
+        Raises:
+            FunnelError: It breaks the rule for this var.
+        """
         declared = _declared_vars(self.root)
-        return self.overrides[name] if name in self.overrides else declared.get(name)
+        return parse_var(name, self.overrides.get(name, declared.get(name)))
 
     @property
     def raw_schema(self) -> str:

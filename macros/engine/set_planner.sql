@@ -1,5 +1,5 @@
 {%- macro set_planner(nested_loops=true) -%}
-    {%- set megabytes = integer_var('work_mem', 0, 100000) -%}
+    {%- set megabytes = checked_var('work_mem') -%}
     {%- if megabytes -%}
         set local work_mem = '{{ megabytes }}MB';
     {%- endif -%}

@@ -1,13 +1,14 @@
 {%- macro record_run_start() -%}
     {%- if execute and flags.WHICH in ('build', 'run', 'seed') -%}
-        {%- set command = ['dbt ' ~ flags.WHICH, 'dbt ' ~ dbt_version] -%}
-        {%- if var('recorded_as') is not none -%}
-            {%- set command = var('recorded_as') -%}
-        {%- endif -%}
-        {%- set months = [] -%}
-        {%- if 'model.funnel.daily_deal_stats' in selected_resources
-                or 'model.funnel.daily_activity_stats' in selected_resources -%}
-            {%- for month in window_months(first_build=is_first_build()) -%}
+        {%- set command = checked_var('recorded_as')
+            or ['dbt ' ~ flags.WHICH, 'dbt ' ~ dbt_version] -%}
+        {%- set daily = ['model.funnel.daily_activity_stats', 'model.funnel.daily_deal_stats'] -%}
+        {%- set built, months = [], [] -%}
+        {%- for model in graph.nodes.values() | selectattr('unique_id', 'in', daily) -%}
+            {%- do built.append(adapter.get_relation(model.database, model.schema, model.name)) -%}
+        {%- endfor -%}
+        {%- if daily | select('in', selected_resources) | list -%}
+            {%- for month in window_months(first_build=not built | select | list) -%}
                 {%- do months.append("'%04d-%02d'" | format(month // 12, month % 12 + 1)) -%}
             {%- endfor -%}
         {%- endif -%}

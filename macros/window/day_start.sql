@@ -1,5 +1,5 @@
 {%- macro day_start(day) -%}
-    {%- set zone = modules.pytz.timezone(reporting_timezone()) -%}
+    {%- set zone = modules.pytz.timezone(checked_var('timezone')) -%}
     {%- set midnight = modules.datetime.datetime(day.year, day.month, day.day) -%}
     {#- Midnight can come twice (the first one counts) or not at all, where clocks change at night. -#}
     {%- set twice = zone.normalize(zone.localize(midnight, is_dst=true)) -%}

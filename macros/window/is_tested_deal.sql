@@ -1,6 +1,6 @@
 {%- macro is_tested_deal() -%}
     {#- As in changed_deals: beyond a year it is quicker to read all. -#}
-    {%- if boolean_var('full_check') or window_months(first_build=false) | length > 12 -%}
+    {%- if checked_var('full_check') or window_months(first_build=false) | length > 12 -%}
         true
     {%- else -%}
         deal_id = any(array(

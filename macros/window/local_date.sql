@@ -1,5 +1,5 @@
 {%- macro local_date(timestamp_column) -%}
-    {%- set zone = reporting_timezone() -%}
+    {%- set zone = checked_var('timezone') -%}
     {%- if zone == 'UTC' -%}
         cast({{ timestamp_column }} as date)
     {%- else -%}

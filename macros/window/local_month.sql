@@ -1,6 +1,6 @@
 {%- macro local_month(timestamp_column) -%}
     {#- Truncated as a timestamp: of a date the server first makes one with a time zone. -#}
-    {%- set zone = reporting_timezone() -%}
+    {%- set zone = checked_var('timezone') -%}
     {%- if zone == 'UTC' -%}
         cast(date_trunc('month', {{ timestamp_column }}) as date)
     {%- else -%}

@@ -1,3 +1,3 @@
 {%- macro ref_date() -%}
-    {{ return(run_date() if var('source_dt') is none else date_var('source_dt')) }}
+    {{ return(checked_var('source_dt') or run_date()) }}
 {%- endmacro -%}

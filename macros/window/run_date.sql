@@ -1,3 +1,3 @@
 {%- macro run_date() -%}
-    {{ return(run_started_at.astimezone(modules.pytz.timezone(reporting_timezone())).date()) }}
+    {{ return(run_started_at.astimezone(modules.pytz.timezone(checked_var('timezone'))).date()) }}
 {%- endmacro -%}

@@ -9,7 +9,7 @@
 -- Not read, but what is tested there has to be right before deals are called changed.
 -- depends_on: {{ ref('deal_staging') }}
 
-{%- set known_through = [as_of_date(), deals_known_through() or as_of_date()] | min %}
+{%- set known_through = [as_of_date(), checked_var('deals_known_through') or as_of_date()] | min %}
 {%- set news_begin = day_start(known_through + modules.datetime.timedelta(days=1)) %}
 {#- To ask which deals more than a year touches takes longer than to compare all of them. #}
 {%- set months_touched = window_months() | length + (as_of_date() - known_through).days // 30 %}
@@ -129,7 +129,7 @@ select
     deal_id,
     events_hash
 from compared
-{%- if deals_are_computed() and not boolean_var('recompute_deals') %}
+{%- if deals_are_computed() and not checked_var('recompute_deals') %}
     where
         events_hash is distinct from computed_hash
         or deal_id in (select waiting.deal_id from {{ this }} as waiting)

@@ -93,6 +93,6 @@ select
         as entered_from_previous,
     cast(round(entered_with_first / nullif(entered_first, 0), 4) as numeric(18, 4))
         as entered_from_first,
-    cohort_month + interval '1 month' + interval '{{ var("mature_after_days") }} days'
+    cohort_month + interval '1 month' + interval '{{ checked_var("mature_after_days") }} days'
     <= cast('{{ as_of_date() + modules.datetime.timedelta(days=1) }}' as date) as is_mature
 from compared

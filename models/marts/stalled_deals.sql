@@ -16,10 +16,10 @@ limits as materialized (
 
     select
         kpi_name,
-        {% if var('stalled_after_days') is none -%}
+        {% if checked_var('stalled_after_days') is none -%}
             cast(percentile_cont(0.9) within group (order by days_in_stage) as numeric(18, 4))
         {%- else -%}
-            cast({{ integer_var('stalled_after_days', 0, 36600) }} as numeric(18, 4))
+            cast({{ checked_var('stalled_after_days') }} as numeric(18, 4))
         {%- endif %} as stalled_after_days
     from {{ ref('deal_stage_visits') }}
     group by kpi_name

@@ -10,18 +10,18 @@ from runner.commands.options import (
     Invocation,
     batch_option,
     command_options,
+    range_of,
     source_dt_option,
     writing_options,
 )
 from runner.commands.running import run_batches
 from runner.errors import ExitCode, FunnelError
-from runner.months.window import LONGEST_BACKFILL
 
 
 @click.command()
 @click.option(
     "--days",
-    type=click.IntRange(1, LONGEST_BACKFILL),
+    type=range_of("backfill_period", at_least=1),
     help="Process the months touched by this many days before the reference date.",
 )
 @click.option("--from", "first", metavar="DATE", help="First day; its whole month is processed.")

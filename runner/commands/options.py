@@ -12,10 +12,9 @@ import click
 
 from runner.console import Console
 from runner.errors import ExitCode, FunnelError
-from runner.months.window import LONGEST_BACKFILL, LONGEST_HISTORY, parse_date, today_in
+from runner.months.window import parse_date, today_in
 from runner.project import TARGETS, Project
-
-LONGEST_LOCK_TIMEOUT = 86400
+from runner.var_rules import find_rule
 
 Function = TypeVar("Function", bound=Callable[..., Any])
 
@@ -105,6 +104,12 @@ def command_options(function: Callable[..., int | None]) -> Callable[..., None]:
     return command
 
 
+def range_of(name: str, at_least: int | None = None) -> click.IntRange:
+    """Return the range of an option that takes the place of an integer var."""
+    rule = find_rule(name)
+    return click.IntRange(rule.at_least if at_least is None else at_least, rule.at_most)
+
+
 def source_dt_option(function: Function) -> Function:
     """Add the reference date to a command."""
     for option in (
@@ -127,12 +132,12 @@ def window_options(function: Function) -> Function:
     for option in (
         click.option(
             "--months",
-            type=click.IntRange(1, LONGEST_HISTORY),
+            type=range_of("months"),
             help="Months of history that a first build makes.",
         ),
         click.option(
             "--backfill-period",
-            type=click.IntRange(0, LONGEST_BACKFILL),
+            type=range_of("backfill_period"),
             metavar="DAYS",
             help="Days before the reference date whose months are processed again.",
         ),
@@ -155,7 +160,7 @@ def writing_options(function: Function) -> Function:
         ),
         click.option(
             "--lock-timeout",
-            type=click.IntRange(0, LONGEST_LOCK_TIMEOUT),
+            type=range_of("lock_timeout"),
             metavar="SECONDS",
             help="Wait so long for a table that somebody has locked.  [default: the var]",
         ),

@@ -1,6 +1,5 @@
 """A run: find out what to process, ask whether the sources are fresh, build and test."""
 
-import re
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
@@ -240,6 +239,5 @@ def run_window(
 def _limit_patience(connection: Connection, project: Project, lock_timeout: int | None) -> None:
     """Wait for somebody's lock no longer than dbt does, which the macro set_patience tells."""
     seconds = project.var("lock_timeout") if lock_timeout is None else lock_timeout
-    if re.fullmatch("[0-9]{1,5}", str(seconds)):  # else dbt says what is wrong with the var
-        with connection.cursor() as cursor:
-            cursor.execute("select set_config('lock_timeout', %s, false)", (f"{seconds}s",))
+    with connection.cursor() as cursor:
+        cursor.execute("select set_config('lock_timeout', %s, false)", (f"{seconds}s",))

@@ -14,11 +14,10 @@ from dateutil import tz
 from dateutil.relativedelta import relativedelta
 
 from runner.errors import FunnelError
+from runner.var_rules import find_rule, parse_var, refuse_var
 
-EARLIEST = date(1970, 1, 1)
-LATEST = date(9000, 12, 31)
-LONGEST_BACKFILL = 36600
-LONGEST_HISTORY = 1200
+EARLIEST = date.fromisoformat(find_rule("source_dt").at_least)
+LATEST = date.fromisoformat(find_rule("source_dt").at_most)
 
 
 @dataclass(frozen=True)
@@ -45,14 +44,8 @@ class Window:
 
     def __post_init__(self) -> None:
         """Refuse what the macros would refuse, before anything starts."""
-        limits = {"backfill_period": (0, LONGEST_BACKFILL), "months": (1, LONGEST_HISTORY)}
-        for name, (at_least, at_most) in limits.items():
-            number = getattr(self, name)
-            if not isinstance(number, int) or not at_least <= number <= at_most:
-                raise FunnelError(
-                    f"the var {name} is no whole number from {at_least} to {at_most}: {number!r}",
-                    hint="Mend it in dbt_project.yml.",
-                )
+        parse_var("backfill_period", self.backfill_period)
+        parse_var("months", self.months)
         if not EARLIEST + timedelta(days=self.backfill_period) <= self.source_dt <= LATEST:
             raise FunnelError(
                 f"the window would begin before {EARLIEST} or end after {LATEST}",
@@ -121,10 +114,7 @@ def today_in(timezone_name: str) -> date:
     """
     zone = tz.gettz(timezone_name)
     if zone is None:
-        raise FunnelError(
-            f"the var timezone, {timezone_name!r}, is not a time zone",
-            hint="Use a name of the tz database, such as Europe/Berlin.",
-        )
+        raise refuse_var("timezone", timezone_name)
     return datetime.now(timezone.utc).astimezone(zone).date()
 
 

@@ -13,7 +13,6 @@ from psycopg2.extensions import connection as Connection  # noqa: N812 - a class
 from runner.errors import FunnelError
 from runner.months.ledger import RecordedRun, read_deals_known_through, read_last_run
 from runner.months.status import read_load_times
-from runner.months.window import LONGEST_HISTORY
 from runner.project import ANALYTICS, META, REPORTING, Project
 from runner.show.funnel import FunnelMonth, FunnelStep, read_funnel
 from runner.show.marts import (
@@ -31,6 +30,7 @@ from runner.show.marts import (
     read_owner_names,
     read_rows,
 )
+from runner.var_rules import find_rule
 from runner.warehouse.connection import connect, find_built_range, reading
 
 TREND_MONTHS = 24
@@ -180,7 +180,9 @@ def read_report(
     compared = Period.ending(month, _COMPARED_MONTHS)
     funnels = [
         found
-        for found in read_funnel(connection, project.schema(REPORTING), last=LONGEST_HISTORY)
+        for found in read_funnel(
+            connection, project.schema(REPORTING), last=find_rule("months").at_most
+        )
         if found.month <= month
     ]
     if not funnels or funnels[-1].month != month:

@@ -83,7 +83,7 @@ IN_TWO_DAYS = str(date.today() + timedelta(days=2))
         (["run", "--source-dt", "1970-01-01"], "would begin before 1970-01-01"),
         (["run", "--backfill-period", "-1"], "-1 is not in the range"),
         (["run", "--months", "0"], "0 is not in the range"),
-        (["run", "--vars", "{timezone: Mars/Olympus}"], "'Mars/Olympus', is not a time zone"),
+        (["run", "--vars", "{timezone: Mars/Olympus}"], 'such as Europe/Berlin: "Mars/Olympus"'),
         (["run", "--vars", "[1"], "--vars is not YAML"),
         (["run", "--vars", "1"], "--vars is not a mapping"),
         (["backfill", "--days", "0"], "0 is not in the range"),

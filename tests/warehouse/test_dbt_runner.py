@@ -36,11 +36,11 @@ def test_the_documentation_needs_the_artefacts() -> None:
 def test_a_message_is_its_sentence() -> None:
     message = (
         "Compilation Error in model daily_deal_stats (models/daily/daily_deal_stats.sql)\n"
-        "  var source_dt is not a date\n\n"
-        "  > in macro date_var (macros/vars/date_var.sql)\n"
+        "  var source_dt must be a date\n\n"
+        "  > in macro checked_var (macros/vars/checked_var.sql)\n"
         "  > called by macro ref_date (macros/window/ref_date.sql)"
     )
-    assert one_line(message) == "var source_dt is not a date"
+    assert one_line(message) == "var source_dt must be a date"
     assert one_line("Database Error") == "Database Error"
 
 

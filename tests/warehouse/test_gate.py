@@ -134,13 +134,13 @@ def test_tests_read_the_months_of_the_run_and_with_full_check_all(built: Funnel)
 @pytest.mark.parametrize(
     ("dbt_vars", "message"),
     [
-        ("{full_check: 1}", "var full_check is neither true nor false"),
-        ("{min_step_ratio: 1.5}", "var min_step_ratio is not a number from 0 to 1"),
-        ("{anomaly_threshold: '1 or true'}", "var anomaly_threshold is not a number"),
-        ("{quiet_days: 0}", "var quiet_days is not a whole number"),
-        ("{step_pairs: [['4']]}", "var step_pairs holds"),
-        ("{step_pairs: ['45']}", "var step_pairs holds"),
-        ("{step_pairs: [['4', \"5') --\"]]}", "var step_pairs holds"),
+        ("{full_check: 1}", "var full_check must be true or false"),
+        ("{min_step_ratio: 1.5}", "var min_step_ratio must be a number from 0 to 1"),
+        ("{anomaly_threshold: '1 or true'}", "var anomaly_threshold must be a number"),
+        ("{quiet_days: 0}", "var quiet_days must be an integer"),
+        ("{step_pairs: [['4']]}", "var step_pairs must be a list of pairs"),
+        ("{step_pairs: ['45']}", "var step_pairs must be a list of pairs"),
+        ("{step_pairs: [['4', \"5') --\"]]}", "var step_pairs must be a list of pairs"),
     ],
 )
 def test_a_threshold_that_is_none_stops_before_anything_is_read(

@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -17,9 +18,11 @@ from dbt.cli.main import dbtRunner
 from dbt_common.behavior_flags import BehaviorFlagRendered
 from psycopg2.extensions import connection as Connection  # noqa: N812 - a class in lower case
 
+from runner.errors import FunnelError
 from runner.postgres.server import LocalPostgres
 from runner.project import Project
 from runner.transform.dbt_runner import Dbt, dbt_arguments
+from runner.var_rules import find_rule, parse_var
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -307,14 +310,11 @@ def test_the_grid_has_each_day_of_the_window_once(built: Macros) -> None:
     assert sorted(built.execute(query)) == [(day,) for day in expected]
 
 
-NOT_A_DATE = 'is not a date: "{}". Write it as YYYY-MM-DD.'
-NOT_A_MONTH = """var reprocess_months holds "{}". Write 'YYYY-MM'."""
-NOT_A_LIST = """var reprocess_months is not a list of 'YYYY-MM': "{}"."""
-NOT_A_ZONE = (
-    'var timezone is not a time zone: "{}". Use a name of the tz database, such as Europe/Berlin.'
-)
+NOT_A_DATE = 'must be a date (YYYY-MM-DD) from 1970-01-01 to 9000-12-31: "{}"'
+NOT_MONTHS = """must be a list of months ('YYYY-MM') from 1970-01 to 9000-12: "{}\""""
+NOT_A_ZONE = 'must be a name of the tz database, such as Europe/Berlin: "{}"'
 NOT_IN_THE_MONTH = (
-    "var process_through must lie in the month of source_dt, on or after it: "
+    "var process_through must be in the month of source_dt, on or after it: "
     "source_dt is 2024-05-15, process_through is {}"
 )
 
@@ -347,29 +347,30 @@ NOT_IN_THE_MONTH = (
         ("process_through", "2024-04-30", NOT_IN_THE_MONTH),
         ("process_through", "2024-06-01", NOT_IN_THE_MONTH),
         ("process_through", "2025-05-20", NOT_IN_THE_MONTH),
-        ("months", 0, 'is not a whole number from 1 to 1200: "{}"'),
-        ("months", -1, 'is not a whole number from 1 to 1200: "{}"'),
-        ("months", "x", 'is not a whole number from 1 to 1200: "{}"'),
-        ("months", "", 'is not a whole number from 1 to 1200: "{}"'),
-        ("months", 1.5, 'is not a whole number from 1 to 1200: "{}"'),
-        ("months", 1201, 'is not a whole number from 1 to 1200: "{}"'),
-        ("months", None, 'is not a whole number from 1 to 1200: "{}"'),
-        ("backfill_period", -3, 'is not a whole number from 0 to 36600: "{}"'),
-        ("backfill_period", "1e3", 'is not a whole number from 0 to 36600: "{}"'),
-        ("backfill_period", 36601, 'is not a whole number from 0 to 36600: "{}"'),
-        ("backfill_period", "30 days", 'is not a whole number from 0 to 36600: "{}"'),
-        ("reprocess_months", ["2024-13"], NOT_A_MONTH),
-        ("reprocess_months", ["2024-04", "x"], NOT_A_MONTH),
-        ("reprocess_months", ["2024-00"], NOT_A_MONTH),
-        ("reprocess_months", ["2024-1"], NOT_A_MONTH),
-        ("reprocess_months", ["2024-01-01"], NOT_A_MONTH),
-        ("reprocess_months", [202401], NOT_A_MONTH),
-        ("reprocess_months", "x", NOT_A_LIST),
-        ("reprocess_months", ["0000-01"], NOT_A_MONTH),
-        ("reprocess_months", 202401, NOT_A_LIST),
-        ("reprocess_months", None, NOT_A_LIST),
+        ("months", 0, 'must be an integer from 1 to 1200: "{}"'),
+        ("months", -1, 'must be an integer from 1 to 1200: "{}"'),
+        ("months", "x", 'must be an integer from 1 to 1200: "{}"'),
+        ("months", "", 'must be an integer from 1 to 1200: "{}"'),
+        ("months", 1.5, 'must be an integer from 1 to 1200: "{}"'),
+        ("months", 1201, 'must be an integer from 1 to 1200: "{}"'),
+        ("months", None, 'must be an integer from 1 to 1200: "{}"'),
+        ("backfill_period", -3, 'must be an integer from 0 to 36600: "{}"'),
+        ("backfill_period", "1e3", 'must be an integer from 0 to 36600: "{}"'),
+        ("backfill_period", 36601, 'must be an integer from 0 to 36600: "{}"'),
+        ("backfill_period", "30 days", 'must be an integer from 0 to 36600: "{}"'),
+        ("reprocess_months", ["2024-13"], NOT_MONTHS),
+        ("reprocess_months", ["2024-04", "x"], NOT_MONTHS),
+        ("reprocess_months", ["2024-00"], NOT_MONTHS),
+        ("reprocess_months", ["2024-1"], NOT_MONTHS),
+        ("reprocess_months", ["2024-01-01"], NOT_MONTHS),
+        ("reprocess_months", [202401], NOT_MONTHS),
+        ("reprocess_months", "x", NOT_MONTHS),
+        ("reprocess_months", ["0000-01"], NOT_MONTHS),
+        ("reprocess_months", 202401, NOT_MONTHS),
+        ("reprocess_months", None, NOT_MONTHS),
         ("reprocess_months", ["2024-06"],
-         "var reprocess_months holds a month after source_dt, 2024-05-15"),
+         "var reprocess_months must not have a month after source_dt: "
+         "source_dt is 2024-05-15, the month is {}"),
         ("timezone", "Mars/Olympus", NOT_A_ZONE),
         ("timezone", "europe/berlin", NOT_A_ZONE),
         ("timezone", "", NOT_A_ZONE),
@@ -406,6 +407,57 @@ def test_lets_no_text_into_the_sql(empty: Macros, name: str, value: str | list[s
     assert "drop table x--" in said
 
 
+# Each of them for every var. Only owners and texts may hold such a text, which is quoted in SQL.
+HOSTILE = [
+    *("x'; drop table x--", "UTC'", '"', "1 or true", "1;", "7\\", "7'--"),
+    *("a\nb", "1\n", "7 \n", "", "1e3", "٣"),
+    *(None, True, -1, 1.5, 10**7, {"a": 1}, [], ["4", "5') --"], [["4", "5') --"]]),
+]
+PARSED = """
+{%- set found = {} -%}
+{%- for name, rule in var_rules()['vars'].items() -%}
+    {%- set rule = dict(var_rules()['types'][rule['type']], **rule) -%}
+    {%- set parsed = [] -%}
+    {%- for value in var('values') -%}
+        {%- set fits = parse_value(rule, value) is not none -%}
+        {%- do parsed.append(parse_value(rule, value) | string if fits else 'refused') -%}
+    {%- endfor -%}
+    {%- do found.update({name: parsed}) -%}
+{%- endfor -%}
+{{ tojson(found) }}
+"""
+
+
+def test_no_rule_lets_hostile_text_into_the_sql(empty: Macros) -> None:
+    found = empty.evaluate(PARSED, json.dumps({"values": HOSTILE}))
+    open_types = {"owners", "texts"}
+    for name, parsed in found.items():
+        if find_rule(name).type not in open_types:
+            plain = re.compile(r"[A-Za-z0-9._ -]{1,40}")
+            assert [text for text in parsed if not plain.fullmatch(text)] == [], name
+
+
+def test_the_runner_reads_single_values_as_the_macros_do(empty: Macros) -> None:
+    values = ["0", 1, 12, "36600", 36601, "1200", 1201, 100000, 86401, "7", "0.5", "a_b", *HOSTILE]
+    found = empty.evaluate(PARSED, json.dumps({"values": values}))
+    for name, parsed in found.items():
+        rule = find_rule(name)
+        if rule.type in ("identifier", "integer", "number", "step"):
+            # dbt keeps a number as it is written, for the SQL.
+            is_number = rule.type == "number"
+            expected = [
+                str(float(text)) if is_number and text != "refused" else text for text in parsed
+            ]
+            assert [try_parse(name, value) for value in values] == expected, name
+
+
+def try_parse(name: str, value: object) -> str:
+    try:
+        return str(parse_var(name, value))
+    except FunnelError:
+        return "refused"
+
+
 @pytest.mark.parametrize(
     ("name", "value"),
     [
@@ -429,12 +481,12 @@ def test_a_build_with_a_bad_value_touches_nothing(
     [
         (
             '{source_dt: "2024-01-01\'; drop table x--"}',
-            'var source_dt is not a date: "2024-01-01\\u0027; drop table x--". '
-            "Write it as YYYY-MM-DD.",
+            "var source_dt must be a date (YYYY-MM-DD) from 1970-01-01 to 9000-12-31: "
+            '"2024-01-01\\u0027; drop table x--"',
         ),
         (
             "{source_dt: 2024-05-15, backfill_period: -3}",
-            'var backfill_period is not a whole number from 0 to 36600: "-3"',
+            'var backfill_period must be an integer from 0 to 36600: "-3"',
         ),
         # YAML itself knows dates and refuses this one.
         ("{source_dt: 2024-13-45}", "ValueError: month must be in 1..12"),

@@ -19,7 +19,9 @@ months as (
         count(distinct date) as day_count,
         count(distinct concat_ws(' / ', {{ kpi_columns | join(', ') }})) as kpi_count,
         max(date) as last_day,
-        bool_and({{ in_window_months('date', is_date=true) }}) as is_in_window
+        cast(date_trunc('month', date) as date) in (
+            {{ list_months(first_build=false) }}
+        ) as is_in_window
     from {{ model }}
     group by date_trunc('month', date)
 

@@ -3,6 +3,10 @@
 {% test is_recent(model, column_name) %}
 
 {{ dbt_expectations.test_expect_row_values_to_have_recent_data(
-    model, column_name, datepart='day', interval=quiet_interval()) }}
+    model,
+    column_name,
+    datepart='day',
+    interval=(run_date() - ref_date()).days + checked_var('quiet_days')
+) }}
 
 {% endtest %}

@@ -87,8 +87,8 @@ select
     events_before as events_expected
 from last_weeks
 where
-    events_before >= {{ var('min_volume') }}
-    and events < {{ var('min_volume_ratio') }} * events_before
+    events_before >= {{ checked_var('min_volume') }}
+    and events < {{ checked_var('min_volume_ratio') }} * events_before
 union all
 select
     'not the rows of the raw table' as finding,
@@ -112,8 +112,8 @@ left join steps
         counted_steps.month = steps.month
         and counted_steps.funnel_step = steps.funnel_step
 where
-    counted_steps.events >= {{ var('min_volume') }}
-    and coalesce(steps.events, 0) < {{ var('min_kept_ratio') }} * counted_steps.events
+    counted_steps.events >= {{ checked_var('min_volume') }}
+    and coalesce(steps.events, 0) < {{ checked_var('min_kept_ratio') }} * counted_steps.events
 {%- endif %}
 
 {% endtest %}

@@ -23,7 +23,7 @@ select
     entered_deals_count
 from conversion
 where
-    {{ boolean_var('full_check') | string | lower }}
+    {{ checked_var('full_check') | string | lower }}
     and (
         reached_deals_count > reached_before
         or entered_deals_count > reached_deals_count

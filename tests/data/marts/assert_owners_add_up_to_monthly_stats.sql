@@ -11,7 +11,7 @@ owners as (
         funnel_step,
         sum(deals_count) as deals_count
     from {{ ref('monthly_stats_by_owner') }}
-    {%- if not boolean_var('full_check') %}
+    {%- if not checked_var('full_check') %}
         where month in ({{ list_months(first_build=false) }})
     {%- endif %}
     group by month, funnel_step

@@ -36,8 +36,9 @@ pairs (first_step, second_step, min_ratio) as (
 
     values
     ('no step', 'no step', 0)
-    {%- for first_step, second_step, min_ratio in step_pairs() -%}
-        , ('{{ first_step }}', '{{ second_step }}', {{ min_ratio }})
+    {%- for pair in checked_var('step_pairs') -%}
+        {%- set steps = pair.split(' ') + [checked_var('min_step_ratio')] -%}
+        , ('{{ steps[0] }}', '{{ steps[1] }}', {{ steps[2] }})
     {%- endfor %}
 
 )
@@ -56,5 +57,5 @@ inner join steps as first_steps
 left join steps as second_steps
     on pairs.second_step = second_steps.funnel_step
 where
-    first_steps.deals_count >= {{ var('min_step_deals') }}
+    first_steps.deals_count >= {{ checked_var('min_step_deals') }}
     and coalesce(second_steps.deals_count, 0) < pairs.min_ratio * first_steps.deals_count

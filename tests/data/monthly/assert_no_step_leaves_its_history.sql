@@ -66,7 +66,7 @@ spreads as (
         on medians.funnel_step = steps.funnel_step
     where
         steps.month < cast('{{ latest_month }}' as date)
-        and medians.month_count >= {{ var('anomaly_min_months') }}
+        and medians.month_count >= {{ checked_var('anomaly_min_months') }}
     group by medians.funnel_step, medians.median_root
 
 )
@@ -83,4 +83,5 @@ inner join spreads
     on steps.funnel_step = spreads.funnel_step
 where
     steps.month = cast('{{ latest_month }}' as date)
-    and abs(steps.root - spreads.median_root) / spreads.spread > {{ var('anomaly_threshold') }}
+    and abs(steps.root - spreads.median_root) / spreads.spread
+    > {{ checked_var('anomaly_threshold') }}

@@ -23,5 +23,5 @@ where
     and activities.deal_id is not null
     and {{ in_test_scope('activities.due_to') }}
 having
-    count(*) >= {{ var('min_volume') }}
-    and count(active_deals.deal_id) < {{ var('min_known_ratio') }} * count(*)
+    count(*) >= {{ checked_var('min_volume') }}
+    and count(active_deals.deal_id) < {{ checked_var('min_known_ratio') }} * count(*)

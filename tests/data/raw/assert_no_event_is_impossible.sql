@@ -8,7 +8,7 @@ with
 -- The tables stand in each part: Postgres would first copy all rows of a CTE that is read twice.
 last_load as (
 
-    select cast(max({{ var('loaded_at_field') }}) as timestamp) as loaded_at
+    select cast(max({{ checked_var('loaded_at_field') }}) as timestamp) as loaded_at
     from {{ source('pipedrive_raw', 'deal_changes') }}
 
 ),

@@ -62,4 +62,4 @@ where
     and least(
         abs(recent.usual_hour - earlier.usual_hour),
         24 - abs(recent.usual_hour - earlier.usual_hour)
-    ) > {{ var('max_hour_shift') }}
+    ) > {{ checked_var('max_hour_shift') }}

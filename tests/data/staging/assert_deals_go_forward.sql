@@ -39,6 +39,6 @@ select
 from stage_moves
 group by funnel_step
 having
-    count(*) >= {{ var('min_step_deals') }}
+    count(*) >= {{ checked_var('min_step_deals') }}
     and count(*) filter (where step_order_before > step_order)
-    >= {{ var('max_back_ratio') }} * count(*)
+    >= {{ checked_var('max_back_ratio') }} * count(*)

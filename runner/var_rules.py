@@ -1,0 +1,76 @@
+"""The rules for dbt vars, read from the same table as the macros: macros/vars/var_rules.sql."""
+
+import functools
+import json
+import re
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from runner.errors import FunnelError
+
+TABLE = Path(__file__).resolve().parent.parent / "macros" / "vars" / "var_rules.sql"
+
+
+@dataclass(frozen=True)
+class VarRule:
+    """What a var must be; limits are inclusive.
+
+    Args:
+        type: The name of its type in the table.
+        description: What it must be, in words.
+        pattern: A regular expression that the whole text of a single value must match.
+        at_least: The smallest value, where there is one: a number, or a text that sorts like it.
+        at_most: The largest value.
+    """
+
+    type: str
+    description: str
+    pattern: str | None = None
+    at_least: Any = None
+    at_most: Any = None
+
+
+@functools.cache
+def read_table() -> dict[str, dict[str, Any]]:
+    """Return the table as it is written: types, and vars."""
+    text = TABLE.read_text(encoding="utf-8")
+    table: dict[str, dict[str, Any]] = json.loads(
+        text[text.index("return(") + len("return(") : text.rindex(")")]
+    )
+    return table
+
+
+def find_rule(name: str) -> VarRule:
+    """Return the rule for a var; a KeyError means that the table lacks it."""
+    table = read_table()
+    rule = {**table["types"][table["vars"][name]["type"]], **table["vars"][name]}
+    limits = (rule.get("at_least"), rule.get("at_most"))
+    return VarRule(rule["type"], rule["is"], rule.get("pattern"), *limits)
+
+
+def parse_var(name: str, value: object) -> Any:  # noqa: ANN401 - an int, float or text
+    """Return a single value as dbt would read it: an int, a float or a text.
+
+    Raises:
+        FunnelError: The macros would refuse it.
+    """
+    rule = find_rule(name)
+    text = str(value)
+    if value is None or rule.pattern is None or not re.fullmatch(rule.pattern, text):
+        raise refuse_var(name, value)
+    read = {"integer": int, "number": float}.get(rule.type, str)
+    parsed = read(text)
+    if rule.at_most is not None and not rule.at_least <= parsed <= rule.at_most:
+        raise refuse_var(name, value)
+    return parsed
+
+
+def refuse_var(name: str, value: object) -> FunnelError:
+    """Return the error for a value that a var must not have, worded as the macros word it."""
+    rule = find_rule(name)
+    limits = "" if rule.at_most is None else f" from {rule.at_least} to {rule.at_most}"
+    return FunnelError(
+        f"var {name} must be {rule.description}{limits}: {json.dumps(str(value))}",
+        hint="Change it in dbt_project.yml or in --vars.",
+    )
