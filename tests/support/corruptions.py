@@ -126,7 +126,7 @@ _EXPORTS = (
         "A spreadsheet saved the file with semicolons.",
         "deal_changes.csv",
         _replacing(",", ";"),
-        "deal_changes.csv has no column deal_id",
+        "deal_changes.csv is separated by semicolons, not commas",
     ),
     _refused(
         "wrong encoding",
