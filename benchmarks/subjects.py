@@ -23,6 +23,9 @@ MODELS = (
     "monthly_stats",
 )
 
+SQLMESH = "SQLMesh, the two daily models"
+FIVE_MODELS = "funnel run, the five models without tests and marts"
+
 MODELS_ONLY = ("--no-freshness", "--no-tests", "--select", " ".join(MODELS))
 
 _MOST_ROWS_A_MONTH = 50_000
@@ -133,10 +136,13 @@ def measure_sql(stage: Stage, repeats: int) -> Outcome:
 
     One after the other, so that no statement waits for a core that dbt or another one has.
     """
-    windows = {"30 days": LAST_DAY.replace(day=1), f"{MONTHS} months": stage.history.first_day}
+    windows = {
+        "30 days": (LAST_DAY.replace(day=1), 1.5),
+        f"{MONTHS} months": (stage.history.first_day, 1.7),
+    }
     figures: tuple[Figure, ...] = ()
     goals = []
-    for window, first_month in windows.items():
+    for window, (first_month, at_most) in windows.items():
         by_hand = HandSql(stage, first_month, UNTIL)
         by_hand.set_up()
         days = (LAST_DAY - first_month).days
@@ -154,12 +160,12 @@ def measure_sql(stage: Stage, repeats: int) -> Outcome:
         by_hand.check()
         figures += contest.figures()
         ratio = contest.ratio(f"models, {window}", f"by hand, {window}")
-        goals.append(Goal(f"SQL of the models / by hand, {window}", ratio, 1.25))
+        goals.append(Goal(f"SQL of the models / by hand, {window}", ratio, at_most))
     return Outcome("b) The server's time for the models", figures, tuple(goals))
 
 
 def measure_backfill(stage: Stage, repeats: int) -> Outcome:
-    """All months again as whole processes, beside what others take for plain daily counts."""
+    """All months again as whole processes, beside what others take for the daily models."""
     by_hand = HandSql(stage, stage.history.first_day, UNTIL)
     by_hand.set_up()
     sqlmesh = peers.set_up_sqlmesh(stage)
@@ -170,15 +176,12 @@ def measure_backfill(stage: Stage, repeats: int) -> Outcome:
             "funnel backfill without tests": lambda: (
                 stage.funnel(*_backfill(stage, "--no-tests")).seconds
             ),
-            "funnel run, the five models without tests and marts": lambda: (
-                stage.funnel(*_all_months_of_the_models(stage)).seconds
-            ),
-            "SQLMesh, plain daily counts": lambda: (
-                peers.restate_with_sqlmesh(stage, sqlmesh).seconds
-            ),
+            FIVE_MODELS: lambda: stage.funnel(*_all_months_of_the_models(stage)).seconds,
+            SQLMESH: lambda: peers.restate_with_sqlmesh(stage, sqlmesh).seconds,
             "SQL by hand": lambda: by_hand.run()[0],
         }
     ).run(repeats)
+    peers.check_sqlmesh(stage)
     # Minutes for all days, so some of them stand for the rest; the first one starts dbt.
     one, some = (peers.run_microbatch(stage, microbatch, days).seconds for days in (1, _DAYS))
     days = (UNTIL - stage.history.first_day).days
@@ -188,11 +191,8 @@ def measure_backfill(stage: Stage, repeats: int) -> Outcome:
         f"c) {MONTHS} months, whole processes",
         contest.figures(),
         (
-            Goal(
-                "funnel backfill / SQLMesh",
-                contest.ratio("funnel backfill", "SQLMesh, plain daily counts"),
-                1.0,
-            ),
+            Goal("the five models / SQLMesh", contest.ratio(FIVE_MODELS, SQLMESH), 1.5),
+            Goal("funnel backfill / SQLMesh", contest.ratio("funnel backfill", SQLMESH), 4.0),
             Goal("funnel backfill / dbt microbatch", contest.ratio("funnel backfill", by_day), 0.1),
         ),
     )
@@ -300,7 +300,7 @@ def measure_report(deals: int, repeats: int) -> Outcome:
         f"h) A report on {deals:,} deals",
         (seconds, runner, server, *shown.figures()),
         (
-            Goal("funnel report", seconds.median, 20, "s"),
+            Goal("funnel report", seconds.median, 10, "s"),
             Goal("funnel report, runner", runner.median, 500, "MB"),
         ),
     )
