@@ -33,7 +33,7 @@ def generate(invocation: Invocation, output: Path | None) -> None:
 
     project = invocation.project
     with open_warehouse(project):
-        Dbt(project).generate_docs(static=output is not None)
+        Dbt.open(project).generate_docs(static=output is not None)
     page = project.home / "target" / "index.html"
     if output:
         try:
@@ -58,7 +58,7 @@ def serve(invocation: Invocation, port: int, browser: bool) -> None:
 
     project = invocation.project
     with open_warehouse(project):
-        dbt = Dbt(project)
+        dbt = Dbt.open(project)
         dbt.generate_docs()
     invocation.console.say(f"Serving the documentation on http://127.0.0.1:{port} until Ctrl-C")
     dbt.serve_docs(port, browser=browser)

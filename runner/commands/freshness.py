@@ -21,7 +21,7 @@ def freshness(invocation: Invocation) -> ExitCode:
     project = invocation.project
     with open_warehouse(project) as connection:
         check_raw_contract(connection, project.raw_schema, project.loaded_at_field)
-        results = Dbt(project).freshness()
+        results = Dbt.open(project).freshness()
     text = "\n".join(
         f"{source.status:<6}{source.name:<14}{source.message or describe_age(source)}"
         for source in results

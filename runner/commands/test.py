@@ -55,7 +55,7 @@ def test(
     with open_warehouse(project) as connection:
         require_built(connection, project)
         with console.progress("Testing") as progress:
-            results = Dbt(project, dbt_vars).test(select, progress)
+            results = Dbt.open(project, dbt_vars).test(select, progress)
         results = keep_failing_rows(connection, project.schema(AUDIT), results, console)
     seconds = time.monotonic() - begin
     if junit:

@@ -213,7 +213,7 @@ def open_pipeline(
         close_open_runs(connection, project.schema(META), "crashed")
         check_raw_contract(connection, project.raw_schema, project.loaded_at_field)
         try:
-            yield Pipeline(project, connection, console, command, Dbt(project))
+            yield Pipeline(project, connection, console, command, Dbt.open(project))
         except KeyboardInterrupt:
             with suppress(psycopg2.Error):  # else the next run writes down that it crashed
                 close_open_runs(connection, project.schema(META), "interrupted")

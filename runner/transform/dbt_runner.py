@@ -41,6 +41,16 @@ class Dbt:
     project: Project
     vars: Mapping[str, Any] = field(default_factory=dict)
 
+    @classmethod
+    def open(cls, project: Project, dbt_vars: Mapping[str, Any] | None = None) -> "Dbt":
+        """Return dbt for a project, whose packages are installed where they are missing.
+
+        Raises:
+            FunnelError: The packages cannot be installed.
+        """
+        install_packages(project)
+        return cls(project, dbt_vars or {})
+
     def with_vars(self, dbt_vars: Mapping[str, Any]) -> "Dbt":
         """Return dbt with other vars and the same parsed project."""
         other = replace(self, vars=dbt_vars)
@@ -106,7 +116,6 @@ class Dbt:
     @cached_property
     def manifest(self) -> "Manifest":
         """The parsed project."""
-        install_packages(self.project)
         # The profile reads it, so it is part of what was parsed.
         os.environ["PWD"] = str(self.project.root)
         project_hash = hash_project(self.project)

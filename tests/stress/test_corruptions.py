@@ -62,7 +62,7 @@ class Warehouse:
         self.server = server
         self.files = home / "demo"
         self.project = Project(ROOT, home)
-        self.dbt = Dbt(self.project)
+        self.dbt = Dbt.open(self.project)
 
     @property
     def data_tests(self) -> list[str]:

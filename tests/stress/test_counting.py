@@ -229,7 +229,7 @@ def project_under_test() -> Iterator[Funnel]:
         patch.setattr(BehaviorFlagRendered, "_default_source", lambda _: "", raising=False)
         connection = psycopg2.connect(server.url())
         connection.autocommit = True
-        funnel = Funnel(Dbt(Project(ROOT, Path(folder))), connection)
+        funnel = Funnel(Dbt.open(Project(ROOT, Path(folder))), connection)
         funnel.execute("alter system set fsync = off")
         funnel.execute("select pg_reload_conf()")
         funnel.execute(RAW_SCHEMA)

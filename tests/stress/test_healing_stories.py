@@ -119,7 +119,7 @@ class Company:
             file = self.project.root / "seeds" / "funnel_steps.csv"
             with file.open("w", newline="", encoding="utf-8") as text:
                 csv.writer(text).writerows([Step._fields, *steps])
-            self.dbt = Dbt(self.project)
+            self.dbt = Dbt.open(self.project)
         self.steps = steps
 
     def happen(self, turn: Turn) -> None:

@@ -25,7 +25,7 @@ if sys.version_info >= (3, 11):  # which dbt-bouncer needs
     def manifest(tmp_path_factory: pytest.TempPathFactory) -> Manifest:
         folder = tmp_path_factory.mktemp("conventions")
         file = folder / "manifest.json"
-        Dbt(Project(ROOT, folder)).manifest.write(str(file))  # type: ignore[no-untyped-call]
+        Dbt.open(Project(ROOT, folder)).manifest.write(str(file))  # type: ignore[no-untyped-call]
         parsed: Manifest = json.loads(file.read_text())
         return parsed
 

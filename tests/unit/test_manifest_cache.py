@@ -11,23 +11,28 @@ from runner.project import Project
 from runner.transform.dbt_runner import Dbt
 from runner.transform.manifest_cache import hash_project, keep_manifest, read_manifest
 
+MODEL = "models/monthly_stats.sql"
+PROPERTIES = "models/monthly_stats.yml"
+
 
 @pytest.fixture
 def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Project:
-    """A copy of the project, as dbt sees it on no server at all."""
+    """A project of one model, as dbt sees it on no server at all."""
     monkeypatch.setenv("FUNNEL_LOCAL_HOST", "/nowhere")
     root = tmp_path / "project"
-    for folder in ("models", "macros", "seeds", "packages"):
-        shutil.copytree(ROOT / folder, root / folder)
-    shutil.copytree(ROOT / "tests", root / "tests", ignore=shutil.ignore_patterns("runner"))
-    for file in ("dbt_project.yml", "profiles.yml"):
-        shutil.copy(ROOT / file, root / file)
-    shutil.copytree(ROOT / "packages" / "dbt_expectations", root / "dbt_packages/dbt_expectations")
+    (root / "models").mkdir(parents=True)
+    (root / "dbt_project.yml").write_text("{name: funnel, profile: funnel}")
+    shutil.copy(ROOT / "profiles.yml", root)
+    (root / MODEL).write_text("select '{{ env_var('PGDATABASE', '') }}' as month")
+    (root / PROPERTIES).write_text(
+        "models: [{name: monthly_stats, columns: [{name: month, data_tests: "
+        "[{unique: {name: month_is_unique}}]}]}]"
+    )
     return Project(root, tmp_path / "home")
 
 
 def test_what_dbt_parses_is_in_the_hash(project: Project, monkeypatch: pytest.MonkeyPatch) -> None:
-    model = project.root / "models/monthly/monthly_deal_stats.sql"
+    model = project.root / MODEL
     hashes = [hash_project(project)]
     assert hash_project(project) == hashes[0]
     for text in ("select 1", "select 2"):  # as long as each other, within the clock's resolution
@@ -58,20 +63,19 @@ def test_an_unchanged_project_is_parsed_once(
         restored = Dbt(project, {"source_dt": "2024-05-01"}).manifest
     assert restored.flat_graph == parsed.flat_graph
     assert restored.macros.keys() == parsed.macros.keys()
-    (project.root / "models/staging/field_options.sql").write_text("select 'changed' as field")
-    changed = Dbt(project).manifest.nodes["model.funnel.field_options"]
-    assert changed.raw_code == "select 'changed' as field"
+    (project.root / MODEL).write_text("select 'changed' as month")
+    changed = Dbt(project).manifest.nodes["model.funnel.monthly_stats"]
+    assert changed.raw_code == "select 'changed' as month"
 
 
 def test_two_checkouts_may_share_a_home(project: Project) -> None:
     other = replace(project, root=project.root.with_name("other"))
     shutil.copytree(project.root, other.root)
-    properties = other.root / "models/reporting/monthly_stats.yml"
-    properties.write_text(properties.read_text().replace("_is_unique", "_is_unambiguous"))
+    properties = other.root / PROPERTIES
+    properties.write_text(properties.read_text().replace("is_unique", "is_unambiguous"))
     for checkout, name in ((project, "unique"), (other, "unambiguous")) * 2:
         names = {node.name for node in Dbt(checkout).manifest.nodes.values()}
-        tests = {"monthly_stats_is_unique", "monthly_stats_is_unambiguous"}
-        assert names & tests == {f"monthly_stats_is_{name}"}
+        assert names == {"monthly_stats", f"month_is_{name}"}
 
 
 def test_a_broken_file_is_parsed_anew(project: Project) -> None:

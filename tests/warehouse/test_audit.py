@@ -190,7 +190,7 @@ def test_plain_dbt_stores_every_test_there_and_no_name(broken: Funnel) -> None:
 
 def test_not_null_shows_whole_rows_but_of_users(built: Funnel) -> None:
     project = Project(ROOT, built.home)
-    dbt = Dbt(project)
+    dbt = Dbt.open(project)
     for table, selected in {"users": "select modified\n", "stages": "select *\n"}.items():
         relation = f'"postgres"."pipedrive_raw"."{table}"'
         template = f"{{{{ default__test_not_null({relation!r}, 'modified') }}}}"

@@ -190,7 +190,7 @@ def test_batches_compute_the_deals_of_all_of_them_at_the_end(built: Funnel) -> N
 
 def test_a_changed_query_of_any_model_behind_the_deals_changes_them(tmp_path: Path) -> None:
     """Either the rows of a model are hashed, or its code is."""
-    manifest = Dbt(Project(ROOT, tmp_path)).manifest
+    manifest = Dbt.open(Project(ROOT, tmp_path)).manifest
     left, behind = ["model.funnel.deal_states"], set()
     while left:
         node = manifest.nodes.get(left.pop())

@@ -84,7 +84,7 @@ PARTS = ("months", "models", "tests", "funnel")
 
 def read_flags(project: Project) -> dict[str, Any]:
     """Return the flags with which dbt built nothing."""
-    Dbt(project)._invoke(["build", "--select", "nothing_of_this_name"])
+    Dbt.open(project)._invoke(["build", "--select", "nothing_of_this_name"])
     changing = {"INVOCATION_COMMAND"}
     return {
         name: str(value)

@@ -23,7 +23,7 @@ class Documented(NamedTuple):
 
 @pytest.fixture(scope="module")
 def manifest(demo: Funnel) -> Any:  # noqa: ANN401 - dbt's, which has no types for us
-    return Dbt(Project(ROOT, demo.home)).manifest
+    return Dbt.open(Project(ROOT, demo.home)).manifest
 
 
 def find_all(manifest: Any) -> Iterator[Documented]:  # noqa: ANN401

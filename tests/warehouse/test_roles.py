@@ -191,7 +191,7 @@ def test_other_targets_do_not_mind_the_variable(
         monkeypatch.setenv(name, value)
     monkeypatch.setenv("FUNNEL_REPORT_READER", "partner")
     project = Project(ROOT, warehouse.home / "other", target="dev")
-    model = Dbt(project).manifest.nodes["model.funnel.monthly_stats"]
+    model = Dbt.open(project).manifest.nodes["model.funnel.monthly_stats"]
     assert model.to_dict()["config"]["grants"] == {}
 
 

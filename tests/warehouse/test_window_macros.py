@@ -113,7 +113,7 @@ def macros() -> Iterator[Macros]:
         patch.setattr(BehaviorFlagRendered, "_default_source", lambda _: "", raising=False)
         connection = psycopg2.connect(server.url())
         connection.autocommit = True
-        yield Macros(Dbt(Project(ROOT, Path(folder))), connection)
+        yield Macros(Dbt.open(Project(ROOT, Path(folder))), connection)
         connection.close()
 
 
