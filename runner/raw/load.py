@@ -1,5 +1,6 @@
 """Load the raw tables from six CSV files: streamed, and all six or nothing."""
 
+import codecs
 import csv
 import io
 import json
@@ -17,6 +18,16 @@ from psycopg2.extensions import connection as Connection  # noqa: N812 - a class
 from psycopg2.extensions import cursor as Cursor  # noqa: N812
 
 from runner.errors import FunnelError
+from runner.masking import mask_emails
+from runner.raw.cells import (
+    INVISIBLE,
+    cell_type,
+    create_domains,
+    domain_cells,
+    drop_domains,
+    file_type,
+    stored_value,
+)
 from runner.raw.files import find_files
 from runner.raw.tables import create_indexes, create_tables, drop_indexes, lock_tables
 from runner.warehouse.raw_contract import (
@@ -29,6 +40,7 @@ from runner.warehouse.raw_contract import (
 _CHUNK = 1 << 18
 _LONGEST_HEADER = 1 << 20
 _QUOTE = b'"'
+_UTF_16 = (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)
 
 # With YMD a date such as 01/02/2024 is refused instead of guessed. The memory is for sorting.
 _SETTINGS = """
@@ -36,27 +48,6 @@ _SETTINGS = """
     set local datestyle = 'ISO, YMD';
     set local work_mem = '256MB';
     set local maintenance_work_mem = '256MB'
-"""
-
-# Postgres reads far more as a time, some of it as another one than was meant: 13.05.24 as 2013,
-# 'GMT+2' as two hours west. Only ISO 8601 says the same to everybody.
-_TIME_PATTERN = (
-    "^[0-9]{4}-[0-9]{2}-[0-9]{2}"
-    "([Tt ][0-9]{2}:[0-9]{2}(:[0-9]{2}([.][0-9]+)?)?([Zz]|[+-][0-9]{2}(:?[0-9]{2})?)?)?$"
-)
-_TIME = sql.SQL(
-    "create domain pg_temp.iso_time as text"
-    " check (value ~ {} and isfinite(cast(value as timestamptz)))"
-).format(sql.Literal(_TIME_PATTERN))
-
-# Cut to microseconds, because Postgres would round a seventh digit, if need be into the next month.
-_AS_UTC = """
-    cast(
-        case
-            when length({0}) > 26 then regexp_replace({0}, '([.][0-9]{{6}})[0-9]+', '\\1')
-            else {0}
-        end as timestamptz
-    ) at time zone 'UTC'
 """
 
 _END_OF_DATA = re.compile(rb"\n\\\.\r?\n")
@@ -67,14 +58,7 @@ _COPY_CONTEXT = re.compile(
     r'^COPY \S+, line (?P<line>\d+)(?:, column (?P<column>\S+): "(?P<value>.*)"$)?',
     re.MULTILINE | re.DOTALL,
 )
-_EXPECTED = {
-    "bigint": "a bigint",
-    "boolean": "a boolean",
-    "jsonb": "JSON",
-    "timestamp": "a timestamp",
-}
 _HINT = "Fix the file and load again; nothing was written."
-_HINTS = {"timestamp": f"Write times as in ISO 8601, such as 2024-05-31 09:30:00+02:00. {_HINT}"}
 _BROKEN_RECORD = {
     "unterminated": "a quote opens here and is never closed",
     "missing": "has fewer columns than the header",
@@ -197,7 +181,7 @@ def load(  # noqa: PLR0913 - two of them are options
     files = [_read_header(path, table) for table, path in find_files(directory)]
     with _explained(raw_schema), connection, connection.cursor() as cursor:
         cursor.execute(_SETTINGS)
-        cursor.execute(_TIME)
+        create_domains(cursor)
         create_tables(cursor, raw_schema, loaded_at_field)
         check_raw_contract(connection, raw_schema, loaded_at_field)
         # Everything that takes long comes before the first lock on a table that others read.
@@ -216,7 +200,7 @@ def load(  # noqa: PLR0913 - two of them are options
             file.table.name: _insert(cursor, file, raw_schema, {loaded_at_field: loaded_at})
             for file in files
         }
-        cursor.execute("drop domain pg_temp.iso_time cascade")
+        drop_domains(cursor)
         for definition in dropped_indexes:
             cursor.execute(definition)
         create_indexes(cursor, raw_schema, loaded_at_field)
@@ -239,21 +223,10 @@ def _read_header(path: Path, table: RawTable) -> _CsvFile:
                 record += line
     except OSError as error:
         raise FunnelError(f"cannot read {path.name}: {error.strerror}") from error
-    try:
-        text = record.decode("utf-8-sig")
-        _check_separator(path, text)
-        header = next(csv.reader([text], strict=True)) if text.strip() else []
-    except UnicodeDecodeError as error:
-        raise FunnelError(
-            f"{path.name} line 1 is not UTF-8", hint="Save the file as CSV in UTF-8."
-        ) from error
-    except csv.Error as error:
-        raise FunnelError(
-            f"{path.name} line 1: the header's quoting or line ending is broken", hint=hint
-        ) from error
+    header = _parse_header(path, record, hint)
     if not header:
         raise FunnelError(f"{path.name} is empty", hint=hint)
-    names = [name.strip().lower() for name in header]
+    names = [name.strip(INVISIBLE).lower() for name in header]
     needed = {column.name: column for column in table.columns}
     for name in needed:
         if name not in names:
@@ -264,15 +237,30 @@ def _read_header(path: Path, table: RawTable) -> _CsvFile:
         path,
         table,
         tuple(
-            needed.get(name, RawColumn(f"extra_{position}", "text"))
+            needed.get(name, RawColumn(f"extra_{position}", "text", is_free_text=True))
             for position, name in enumerate(names, start=1)
         ),
         record,
     )
 
 
+def _parse_header(path: Path, record: bytes, hint: str) -> list[str]:
+    if b"\0" in record and not record.startswith(_UTF_16):
+        raise _not_text(path.name, 1, is_nul=True)
+    try:
+        text = record.decode("utf-8-sig")
+        _check_separator(path, text)
+        return next(csv.reader([text], strict=True)) if text.strip() else []
+    except UnicodeDecodeError as error:
+        raise _not_text(path.name, 1) from error
+    except csv.Error as error:
+        raise FunnelError(
+            f"{path.name} line 1: the header's quoting or line ending is broken", hint=hint
+        ) from error
+
+
 def _check_separator(path: Path, header: str) -> None:
-    if header.startswith("sep="):
+    if header.lower().startswith("sep="):
         raise FunnelError(
             f"{path.name} begins with {header.strip()} instead of its header",
             hint="Remove that line, and separate columns by commas.",
@@ -287,11 +275,8 @@ def _check_separator(path: Path, header: str) -> None:
 
 def _copy(cursor: Cursor, file: _CsvFile, progress: Callable[[int], None] | None) -> None:
     """Copy a file into a temporary table of its own shape, its times as they are written."""
-    types = {"timestamp": "pg_temp.iso_time"}
     columns = [
-        sql.SQL("{} {}").format(
-            sql.Identifier(column.name), sql.SQL(types.get(column.type, column.type))
-        )
+        sql.SQL("{} {}").format(sql.Identifier(column.name), file_type(column))
         for column in file.columns
     ]
     cursor.execute(
@@ -315,8 +300,9 @@ def _copy(cursor: Cursor, file: _CsvFile, progress: Callable[[int], None] | None
                     raise stream.failure from None
                 if cursor.connection.closed:
                     raise
-                # The error quotes the row: of a table with personal data not even --debug shows it.
-                raise _explain(error, file) from (None if file.table.is_personal else error)
+                # The error quotes the row: personal data are not even for --debug.
+                is_personal = file.table.is_personal or mask_emails(str(error)) != str(error)
+                raise _explain(error, file) from (None if is_personal else error)
     except OSError as error:
         raise FunnelError(f"cannot read {file.path.name}: {error.strerror}") from error
 
@@ -324,12 +310,8 @@ def _copy(cursor: Cursor, file: _CsvFile, progress: Callable[[int], None] | None
 def _insert(
     cursor: Cursor, file: _CsvFile, raw_schema: str, constants: Mapping[str, object]
 ) -> int:
-    as_stored = {"timestamp": _AS_UTC}
     names = [column.name for column in file.table.columns]
-    values: list[sql.Composable] = [
-        sql.SQL(as_stored.get(column.type, "{0}")).format(sql.Identifier(column.name))
-        for column in file.table.columns
-    ]
+    values = [stored_value(column) for column in file.table.columns]
     # In the order of time a month lies together on disk.
     order = sql.SQL(" order by {}").format(
         sql.Literal(1 + names.index(file.table.event_time or names[0]))
@@ -353,26 +335,37 @@ def _explain(error: psycopg2.Error, file: _CsvFile) -> FunnelError:
     place = _COPY_CONTEXT.search(error.diag.context or "")
     if place is None or not isinstance(error, (psycopg2.DataError, errors.CheckViolation)):
         # Not a matter of one row, or a server that speaks another language.
-        reason = type(error).__name__ if file.table.is_personal else reason
-        return FunnelError(f"cannot load {name}: {reason}")
+        if isinstance(error, errors.CheckViolation):
+            reason = f"a value is not {domain_cells(error.diag.datatype_name or '').is_a}"
+        elif file.table.is_personal:
+            reason = type(error).__name__
+        return FunnelError(f"cannot load {name}: {mask_emails(reason)}")
     line = int(place["line"]) - 1 + file.header.count(b"\n")
     if isinstance(error, errors.CharacterNotInRepertoire):
-        return FunnelError(f"{name} line {line} is not UTF-8", "Save the file as CSV in UTF-8.")
+        return _not_text(name, line, is_nul=reason.endswith(" 0x00"))
     line = _first_line(file.path, line)
     if place["column"]:
         column = next(c for c in file.columns if c.name == place["column"])
-        expected = _EXPECTED.get(column.type, reason)
-        value = json.dumps(place["value"], ensure_ascii=False)
+        cells = cell_type(column)
+        is_json = column.type != "jsonb" or isinstance(error, errors.CheckViolation)
+        expected = cells.is_a if is_json else "JSON"
+        value = json.dumps(mask_emails(place["value"]), ensure_ascii=False)
         verdict = f"not {expected}" if file.table.is_personal else f"{value} is not {expected}"
-        return FunnelError(
-            f"{name} line {line}, column {column.name}: {verdict}",
-            hint=_HINTS.get(column.type, _HINT),
-        )
+        return FunnelError(f"{name} line {line}, column {column.name}: {verdict}", cells.hint)
     said = _BROKEN_RECORD.get(reason.partition(" ")[0], reason)
     return FunnelError(
         f"{name} line {line}: {said}",
         hint=_HINT,
     )
+
+
+def _not_text(name: str, line: int, *, is_nul: bool = False) -> FunnelError:
+    if is_nul:
+        return FunnelError(
+            f"{name} line {line} holds a NUL byte",
+            "The file is damaged, or not in UTF-8: save it again as CSV in UTF-8.",
+        )
+    return FunnelError(f"{name} line {line} is not UTF-8", "Save the file as CSV in UTF-8.")
 
 
 def _find_line(path: Path, content: bytes) -> int:

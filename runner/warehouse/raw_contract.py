@@ -9,6 +9,9 @@ from runner.errors import FunnelError
 
 ColumnType = Literal["bigint", "boolean", "jsonb", "text", "timestamp"]
 
+LONGEST_NAME = 255
+"""Characters of a name or key; an index entry of Postgres holds no more than some 2,700 bytes."""
+
 
 @dataclass(frozen=True)
 class RawColumn:
@@ -18,6 +21,9 @@ class RawColumn:
     type: ColumnType
     is_personal: bool = False
     """Personal data: never in a message or a log."""
+
+    is_free_text: bool = False
+    """Of any length; any other text is a name or a key of at most LONGEST_NAME characters."""
 
 
 @dataclass(frozen=True)
@@ -67,7 +73,7 @@ RAW_TABLES = (
             RawColumn("deal_id", "bigint"),
             RawColumn("change_time", "timestamp"),
             RawColumn("changed_field_key", "text"),
-            RawColumn("new_value", "text"),
+            RawColumn("new_value", "text", is_free_text=True),
         ),
         event_time="change_time",
     ),

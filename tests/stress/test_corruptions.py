@@ -19,7 +19,6 @@ from psycopg2.errors import NotNullViolation, UniqueViolation
 
 from runner.console import Console
 from runner.errors import FunnelError
-from runner.months import pipeline
 from runner.months.pipeline import RunOptions, run_window
 from runner.months.window import Window
 from runner.postgres.server import LocalPostgres
@@ -155,7 +154,7 @@ def warehouse() -> Iterator[Warehouse]:
             ask(connection, "alter system set fsync = off")
             ask(connection, "select pg_reload_conf()")
         good = Warehouse(Path(folder), server)
-        patch.setattr(pipeline, "Dbt", lambda _: good.dbt)  # parsed once for all faults
+        patch.setattr(Dbt, "open", lambda _: good.dbt)  # parsed once for all faults
         good.build()
         yield good
 

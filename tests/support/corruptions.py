@@ -151,9 +151,9 @@ _EXPORTS = (
     ),
     _refused(
         "decimal ids",
-        "A script has read the ids as numbers with a point.",
+        "A script has read the ids as numbers with a point, and computed with them.",
         "deal_changes.csv",
-        _replacing(",2024-12-", ".0,2024-12-"),
+        _replacing(",2024-12-", ".5,2024-12-"),
         "deal_changes.csv line *, column deal_id: * is not a bigint",
     ),
     _refused(
