@@ -6,6 +6,8 @@ from collections.abc import Iterator
 import pytest
 from homes import Funnel, clear, running_home
 
+from macros import Macros, running_macros
+
 
 def pytest_configure() -> None:
     """Let Ctrl-C reach the processes that tests start, also where a shell runs pytest with `&`."""
@@ -33,3 +35,10 @@ def empty(shared_home: Funnel) -> Funnel:
     """A home whose server holds nothing."""
     clear(shared_home)
     return shared_home
+
+
+@pytest.fixture(scope="module")
+def macros() -> Iterator[Macros]:
+    """A server on which dbt evaluates the project's macros."""
+    with running_macros() as running:
+        yield running

@@ -1,4 +1,10 @@
 {%- macro set_patience() -%}
-    set local lock_timeout = '{{ checked_var("lock_timeout") }}s';
+    {{ adapter.dispatch('set_patience')(checked_var('lock_timeout')) }}
+{%- endmacro -%}
+
+{%- macro postgres__set_patience(seconds) -%}
+    set local lock_timeout = '{{ seconds }}s';
     set local client_connection_check_interval = '1s'
 {%- endmacro -%}
+
+{%- macro spark__set_patience(seconds) -%}{%- endmacro -%}

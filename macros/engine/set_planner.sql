@@ -1,5 +1,8 @@
 {%- macro set_planner(nested_loops=true) -%}
-    {%- set megabytes = checked_var('work_mem') -%}
+    {{ adapter.dispatch('set_planner')(checked_var('work_mem'), nested_loops) }}
+{%- endmacro -%}
+
+{%- macro postgres__set_planner(megabytes, nested_loops) -%}
     {%- if megabytes -%}
         set local work_mem = '{{ megabytes }}MB';
     {%- endif -%}
@@ -8,3 +11,5 @@
     {%- endif -%}
     set local jit = off
 {%- endmacro -%}
+
+{%- macro spark__set_planner(megabytes, nested_loops) -%}{%- endmacro -%}

@@ -37,7 +37,7 @@ select
             then other.funnel_step
     end as funnel_step,
     case
-        when other.field = 'user_id' and deal_changes.field_value ~ '^[0-9]{1,18}$'
+        when other.field = 'user_id' and {{ matches('deal_changes.field_value', '[0-9]{1,18}') }}
             then cast(deal_changes.field_value as bigint)
     end as user_id,
     deal_changes.change_time,

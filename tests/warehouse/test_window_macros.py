@@ -5,26 +5,19 @@ import os
 import re
 import subprocess
 import sys
-from collections.abc import Iterator
 from datetime import date, datetime, timedelta, timezone
 from pathlib import Path
-from tempfile import TemporaryDirectory
 from typing import Any
 from zoneinfo import ZoneInfo
 
-import psycopg2
 import pytest
 from dbt.cli.main import dbtRunner
-from dbt_common.behavior_flags import BehaviorFlagRendered
-from psycopg2.extensions import connection as Connection  # noqa: N812 - a class in lower case
+from homes import ROOT
 
+from macros import Macros
 from runner.errors import FunnelError
-from runner.postgres.server import LocalPostgres
-from runner.project import Project
-from runner.transform.dbt_runner import Dbt, dbt_arguments
+from runner.transform.dbt_runner import dbt_arguments
 from runner.var_rules import find_rule, parse_var
-
-ROOT = Path(__file__).resolve().parents[2]
 
 BUILT = True
 EMPTY = False
@@ -51,70 +44,6 @@ DAY_STARTS = """
 {%- endfor -%}
 {{ tojson(starts) }}
 """
-
-
-class Macros:
-    """The project's macros, evaluated by dbt."""
-
-    def __init__(self, dbt: Dbt, connection: Connection) -> None:
-        self.dbt = dbt
-        self.connection = connection
-
-    def evaluate(self, template: str, dbt_vars: str) -> Any:  # noqa: ANN401 - whatever JSON holds
-        """Evaluate a template; the vars are YAML, as after `dbt --vars`."""
-        arguments = dbt_arguments(self.dbt.project, ["compile", "--inline", template], {})
-        arguments[-1] = dbt_vars
-        outcome = dbtRunner(manifest=self.dbt.manifest).invoke(arguments)
-        assert outcome.success, outcome.exception
-        result: Any = outcome.result
-        return json.loads(result.results[0].node.compiled_code)
-
-    def refusal(self, dbt_vars: str) -> str:
-        """Evaluate the window with vars that must not do; return what dbt says."""
-        said: list[str] = []
-
-        def listen(event: Any) -> None:  # noqa: ANN401 - dbt's events are protobuf messages
-            if event.info.name == "ParseInlineNodeError":
-                said.append(event.info.msg)
-
-        arguments = dbt_arguments(self.dbt.project, ["compile", "--inline", WINDOW], {})
-        arguments[-1] = dbt_vars
-        outcome = dbtRunner(manifest=self.dbt.manifest, callbacks=[listen]).invoke(arguments)
-        assert not outcome.success, "dbt accepts it"
-        heading, _, sentence = said[0].partition("\n")
-        assert heading == "Error while parsing node: inline_query"
-        return sentence
-
-    def schemas(self) -> set[str]:
-        """Return the schemas of the database but those of Postgres."""
-        return {
-            name
-            for (name,) in self.execute("select nspname from pg_namespace")
-            if not name.startswith(("pg_", "information_schema"))
-        }
-
-    def execute(self, statement: str) -> list[tuple[Any, ...]]:
-        with self.connection.cursor() as cursor:
-            cursor.execute(statement)
-            return cursor.fetchall() if cursor.description else []
-
-
-@pytest.fixture(scope="module")
-def macros() -> Iterator[Macros]:
-    with (
-        TemporaryDirectory(prefix="funnel-") as folder,
-        pytest.MonkeyPatch.context() as patch,
-        (server := LocalPostgres(Path(folder))).session(),
-    ):
-        patch.setenv("FUNNEL_LOCAL_HOST", str(server.socket_dir))
-        # Half the time of a small command goes into these.
-        patch.setenv("DBT_WRITE_JSON", "false")
-        patch.setenv("DBT_POPULATE_CACHE", "false")
-        patch.setattr(BehaviorFlagRendered, "_default_source", lambda _: "", raising=False)
-        connection = psycopg2.connect(server.url())
-        connection.autocommit = True
-        yield Macros(Dbt.open(Project(ROOT, Path(folder))), connection)
-        connection.close()
 
 
 @pytest.fixture
@@ -384,7 +313,7 @@ def test_refuses_a_bad_value_with_one_sentence(
     value: Any,  # noqa: ANN401 - whatever YAML can say
     sentence: str,
 ) -> None:
-    said = empty.refusal(json.dumps({"source_dt": "2024-05-15", name: value}))
+    said = empty.refusal(WINDOW, json.dumps({"source_dt": "2024-05-15", name: value}))
     wrong = value[-1] if isinstance(value, list) else value
     expected = sentence if sentence.startswith("var ") else f"var {name} {sentence}"
     assert said == expected.format(wrong)
@@ -402,7 +331,7 @@ INJECTIONS = [
 
 @pytest.mark.parametrize(("name", "value"), INJECTIONS)
 def test_lets_no_text_into_the_sql(empty: Macros, name: str, value: str | list[str]) -> None:
-    said = empty.refusal(json.dumps({"source_dt": "2024-05-15", name: value}))
+    said = empty.refusal(WINDOW, json.dumps({"source_dt": "2024-05-15", name: value}))
     assert said.startswith(f"var {name} ")
     assert "drop table x--" in said
 

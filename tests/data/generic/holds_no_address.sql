@@ -5,7 +5,7 @@ select
     '{{ column_name }}' as found_in,
     count(*) as row_count
 from {{ model }}
-where {{ column_name }} ~ '[^@[:space:]]+@[^@[:space:]]+[.][^@[:space:]]+'
+where {{ matches(column_name, '.*[^@ ]@[^@ ]+[.][^@ ].*') }}
 having count(*) > 0
 
 {% endtest %}

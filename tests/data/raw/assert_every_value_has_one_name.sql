@@ -5,13 +5,19 @@
 
 with
 
-option_lists as (
+fields as (
 
     select
-        cast(nullif(trim(cast(field_value_options as text)), '') as jsonb) as option_list,
+        field_value_options,
         lower(trim(field_key)) as field
     from {{ source('pipedrive_raw', 'fields') }}
     where lower(trim(field_key)) in ('lost_reason', 'stage_id')
+
+),
+
+options as (
+
+    {{ read_options('fields') }}
 
 ),
 
@@ -19,18 +25,15 @@ named_values as (
 
     select
         'stages' as listed_in,
-        cast(stage_id as text) as field_value,
+        cast(stage_id as {{ dbt.type_string() }}) as field_value,
         lower(trim(stage_name)) as label
     from {{ source('pipedrive_raw', 'stages') }}
     union all
     select
-        'fields, ' || option_lists.field as listed_in,
-        trim(listed.field_option ->> 'id') as field_value,
-        lower(trim(listed.field_option ->> 'label')) as label
-    from option_lists
-    cross join lateral jsonb_array_elements(
-        case when jsonb_typeof(option_lists.option_list) = 'array' then option_lists.option_list end
-    ) as listed (field_option)
+        'fields, ' || field as listed_in,
+        trim(option_id) as field_value,
+        lower(trim(option_label)) as label
+    from options
 
 )
 

@@ -1,0 +1,83 @@
+"""The project's macros, evaluated by the real dbt on a server of their own."""
+
+import json
+from collections.abc import Iterator
+from contextlib import closing, contextmanager
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any
+
+import psycopg2
+import pytest
+from dbt.cli.main import dbtRunner
+from dbt_common.behavior_flags import BehaviorFlagRendered
+from homes import ROOT
+from psycopg2.extensions import connection as Connection  # noqa: N812 - a class in lower case
+
+from runner.postgres.server import LocalPostgres
+from runner.project import Project
+from runner.transform.dbt_runner import Dbt, dbt_arguments
+
+
+class Macros:
+    """The project's macros, evaluated by dbt."""
+
+    def __init__(self, dbt: Dbt, connection: Connection) -> None:
+        self.dbt = dbt
+        self.connection = connection
+
+    def evaluate(self, template: str, dbt_vars: str = "{}") -> Any:  # noqa: ANN401 - any JSON
+        """Evaluate a template; the vars are YAML, as after `dbt --vars`."""
+        arguments = dbt_arguments(self.dbt.project, ["compile", "--inline", template], {})
+        arguments[-1] = dbt_vars
+        outcome = dbtRunner(manifest=self.dbt.manifest).invoke(arguments)
+        assert outcome.success, outcome.exception
+        result: Any = outcome.result
+        return json.loads(result.results[0].node.compiled_code)
+
+    def refusal(self, template: str, dbt_vars: str) -> str:
+        """Evaluate a template with vars that must not do; return what dbt says."""
+        said: list[str] = []
+
+        def listen(event: Any) -> None:  # noqa: ANN401 - dbt's events are protobuf messages
+            if event.info.name == "ParseInlineNodeError":
+                said.append(event.info.msg)
+
+        arguments = dbt_arguments(self.dbt.project, ["compile", "--inline", template], {})
+        arguments[-1] = dbt_vars
+        outcome = dbtRunner(manifest=self.dbt.manifest, callbacks=[listen]).invoke(arguments)
+        assert not outcome.success, "dbt accepts it"
+        heading, _, sentence = said[0].partition("\n")
+        assert heading == "Error while parsing node: inline_query"
+        return sentence
+
+    def schemas(self) -> set[str]:
+        """Return the schemas of the database but those of Postgres."""
+        return {
+            name
+            for (name,) in self.execute("select nspname from pg_namespace")
+            if not name.startswith(("pg_", "information_schema"))
+        }
+
+    def execute(self, statement: str) -> list[tuple[Any, ...]]:
+        with self.connection.cursor() as cursor:
+            cursor.execute(statement)
+            return cursor.fetchall() if cursor.description else []
+
+
+@contextmanager
+def running_macros() -> Iterator[Macros]:
+    """Start a server on which nothing is built."""
+    with (
+        TemporaryDirectory(prefix="funnel-") as folder,
+        pytest.MonkeyPatch.context() as patch,
+        (server := LocalPostgres(Path(folder))).session(),
+    ):
+        patch.setenv("FUNNEL_LOCAL_HOST", str(server.socket_dir))
+        # Half the time of a small command goes into these.
+        patch.setenv("DBT_WRITE_JSON", "false")
+        patch.setenv("DBT_POPULATE_CACHE", "false")
+        patch.setattr(BehaviorFlagRendered, "_default_source", lambda _: "", raising=False)
+        with closing(psycopg2.connect(server.url())) as connection:
+            connection.autocommit = True
+            yield Macros(Dbt.open(Project(ROOT, Path(folder))), connection)
