@@ -7,6 +7,7 @@ import click
 
 from runner.commands.options import Invocation, command_options, parse_month
 from runner.errors import FunnelError
+from runner.words import year_month
 
 FORMATS = ("html", "png", "svg")
 
@@ -48,7 +49,7 @@ def report(
     from runner.report.data import read_report
     from runner.report.page import render_page
     from runner.report.picture import draw_picture
-    from runner.show.funnel import require_built
+    from runner.show.rows import require_built
     from runner.warehouse.connection import open_warehouse
 
     project = invocation.project
@@ -75,7 +76,7 @@ def report(
         {
             "report": str(path),
             "format": file_format,
-            "month": f"{data.month:%Y-%m}",
+            "month": year_month(data.month),
             "bytes": len(content),
         },
     )

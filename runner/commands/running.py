@@ -14,7 +14,8 @@ if TYPE_CHECKING:
 
 def print_report(console: Console, report: "RunReport") -> None:
     """Print what a run did, and the funnel of its latest month."""
-    from runner.show.funnel import draw_month
+    from runner.show.views import draw_month
+    from runner.text_table import terminal_width
     from runner.transform.results import count_results, describe_problems
 
     console.say(describe_problems(report.results, with_warnings=False), even_if_quiet=True)
@@ -23,7 +24,7 @@ def print_report(console: Console, report: "RunReport") -> None:
         console.say("The rows are in the schema pipedrive_audit; `funnel test` shows some of them.")
     console.say(count_results(report.results, report.seconds))
     wants_table = report.latest and not console.quiet
-    text = f"\n{draw_month(report.latest)}" if report.latest and wants_table else ""
+    text = f"\n{draw_month(report.latest, terminal_width())}" if wants_table else ""
     console.show(text, report.document())
 
 

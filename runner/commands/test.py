@@ -39,7 +39,7 @@ def test(
     Example: funnel test --select monthly_stats
              funnel test --full --junit results.xml
     """
-    from runner.show.funnel import require_built
+    from runner.show.rows import require_built
     from runner.transform.dbt_runner import Dbt
     from runner.transform.failing_rows import keep_failing_rows
     from runner.transform.junit import prepare_junit, write_junit

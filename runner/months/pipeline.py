@@ -12,16 +12,17 @@ from psycopg2.extensions import connection as Connection  # noqa: N812 - a class
 
 from runner import __version__
 from runner.console import Console
-from runner.errors import ExitCode
+from runner.errors import ExitCode, FunnelError
 from runner.months.ledger import close_open_runs, record_watermark
 from runner.months.plan import Findings, Plan, find_what_to_heal, make_plan
 from runner.months.window import Window
-from runner.project import ANALYTICS, AUDIT, META, REPORTING, Project
-from runner.show.funnel import FunnelMonth, read_funnel
+from runner.project import ANALYTICS, AUDIT, META, Project
+from runner.show.rows import FunnelStep, Period, read_rows
+from runner.show.views import nest_in_months
 from runner.transform.dbt_runner import Dbt
 from runner.transform.failing_rows import keep_failing_rows
 from runner.transform.results import NodeResult, count_statuses, exit_code, problems
-from runner.warehouse.connection import DAILY_TABLES, MART_TABLES, open_warehouse, table_exists
+from runner.warehouse.connection import DAILY_TABLES, MART_TABLES, open_warehouse
 from runner.warehouse.lock import hold_lock
 from runner.warehouse.raw_contract import check_raw_contract
 
@@ -61,7 +62,7 @@ class RunReport:
     plan: Plan
     results: tuple[NodeResult, ...]
     seconds: float
-    latest: FunnelMonth | None
+    latest: Sequence[FunnelStep]
 
     @property
     def exit_code(self) -> ExitCode:
@@ -80,7 +81,7 @@ class RunReport:
             "sources": count_statuses(self.results, "sources"),
             "problems": [result.document() for result in problems(self.results)],
             "seconds": round(self.seconds, 2),
-            "funnel": self.latest.document() if self.latest else None,
+            "funnel": next(iter(nest_in_months(step.document() for step in self.latest)), None),
             "exit_code": int(self.exit_code),
         }
 
@@ -153,9 +154,11 @@ class Pipeline:
         built = {result.name for result in results if result.status == "pass"}
         if plan.watermark and built.issuperset((*DAILY_TABLES, *MART_TABLES)):
             record_watermark(self.connection, self.project.schema(META), plan.watermark)
-        latest = None
+        latest: Sequence[FunnelStep] = ()
         if exit_code(results) is ExitCode.DONE:
-            latest = self._read_latest(plan.months[-1])
+            latest_month = Period.ending(date.fromisoformat(f"{plan.months[-1]}-01"), 1)
+            with suppress(FunnelError):  # --select has left the funnel out
+                latest = read_rows(self.connection, self.project, FunnelStep, latest_month)
         return RunReport(plan, results, time.monotonic() - begin, latest)
 
     def _build(self, plan: Plan, options: RunOptions) -> tuple[NodeResult, ...]:
@@ -180,12 +183,6 @@ class Pipeline:
             built = dbt.build(options.select, with_tests=options.with_tests, progress=progress)
         audit = self.project.schema(AUDIT)
         return freshness + keep_failing_rows(self.connection, audit, built, self.console)
-
-    def _read_latest(self, month: str) -> FunnelMonth | None:
-        schema = self.project.schema(REPORTING)
-        if not table_exists(self.connection, schema, "monthly_stats"):
-            return None
-        return next(iter(read_funnel(self.connection, schema, month=month)), None)
 
 
 @contextmanager

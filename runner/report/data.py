@@ -13,10 +13,10 @@ from psycopg2.extensions import connection as Connection  # noqa: N812 - a class
 from runner.errors import FunnelError
 from runner.months.ledger import RecordedRun, read_deals_known_through, read_last_run
 from runner.months.status import read_load_times
-from runner.project import ANALYTICS, META, REPORTING, Project
-from runner.show.funnel import FunnelMonth, FunnelStep, read_funnel
-from runner.show.marts import (
+from runner.project import ANALYTICS, META, Project
+from runner.show.rows import (
     ForecastBacktest,
+    FunnelStep,
     LossCount,
     OwnerCount,
     Period,
@@ -30,7 +30,6 @@ from runner.show.marts import (
     read_owner_names,
     read_rows,
 )
-from runner.var_rules import find_rule
 from runner.warehouse.connection import connect, find_built_range, reading
 
 TREND_MONTHS = 24
@@ -89,7 +88,7 @@ class ReportData:
 
     Args:
         month: The month it is about.
-        funnels: The funnel of the month and of those before, oldest first.
+        funnel: The steps of the month and of those before, oldest first.
         trust: Where the numbers come from.
         conversion: The cohorts of the last year.
         velocity: Days in a step, of the months compared.
@@ -106,7 +105,7 @@ class ReportData:
     """
 
     month: date
-    funnels: Sequence[FunnelMonth]
+    funnel: Sequence[FunnelStep]
     trust: Trust
     conversion: Sequence[StepConversion] = ()
     velocity: Sequence[StepVelocity] = ()
@@ -124,7 +123,12 @@ class ReportData:
     @property
     def steps(self) -> Sequence[FunnelStep]:
         """The steps of the month, in order."""
-        return self.funnels[-1].steps
+        return [step for step in self.funnel if step.month == self.month]
+
+    @property
+    def months(self) -> Sequence[date]:
+        """The months whose funnel is known, oldest first."""
+        return sorted({step.month for step in self.funnel})
 
     @property
     def previous_month(self) -> date:
@@ -156,11 +160,11 @@ class ReportData:
 
     def deals_in(self, month: date, step_order: int) -> int | None:
         """Return how many deals entered a step in a month, if the month is built."""
-        for funnel in self.funnels:
-            for step in funnel.steps:
-                if (funnel.month, step.step_order) == (month, step_order):
-                    return step.deals_count
-        return None
+        wanted = (month, step_order)
+        return next(
+            (step.deals_count for step in self.funnel if (step.month, step.step_order) == wanted),
+            None,
+        )
 
     def is_settled(self, month: date) -> bool:
         """Return whether it is long enough ago to know what became of a month's open deals."""
@@ -178,17 +182,7 @@ def read_report(
     """
     month = month or read_latest_month(connection, project)
     compared = Period.ending(month, _COMPARED_MONTHS)
-    funnels = [
-        found
-        for found in read_funnel(
-            connection, project.schema(REPORTING), last=find_rule("months").at_most
-        )
-        if found.month <= month
-    ]
-    if not funnels or funnels[-1].month != month:
-        raise FunnelError(
-            f"{month:%Y-%m} is not built", hint="`funnel show --last 12` shows which months are."
-        )
+    funnel = read_rows(connection, project, FunnelStep, Period.ending(month, TREND_MONTHS))
     # The views look at the visits of all deals: two at a time, each by one process.
     with closing(connect(project)) as second, ThreadPoolExecutor(1) as aside:
         for session in (connection, second):
@@ -199,7 +193,7 @@ def read_report(
         stalled_steps, stalled_longest = _read_stalled(connection, project)
         data = ReportData(
             month=month,
-            funnels=funnels[-TREND_MONTHS:],
+            funnel=funnel,
             trust=_read_trust(connection, project),
             conversion=read_rows(
                 connection, project, StepConversion, Period.ending(month, COHORTS)

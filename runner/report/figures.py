@@ -10,8 +10,8 @@ from dataclasses import dataclass
 from datetime import date
 from typing import Any
 
+from runner.report.names import for_chart
 from runner.report.palette import Palette, blend
-from runner.report.text import for_chart
 
 Figure = dict[str, Any]
 

@@ -7,13 +7,15 @@ from dataclasses import dataclass
 from datetime import date
 from importlib.resources import files
 
+from runner import words
 from runner.months.ledger import RecordedRun
-from runner.report import text
+from runner.report import names
 from runner.report.data import ReportData, Trust
 from runner.report.figures import Figure
 from runner.report.palette import THEMES
-from runner.report.sections import Section, make_sections
-from runner.show.marts import WHOLE_FUNNEL
+from runner.report.section import Section
+from runner.report.sections import make_sections
+from runner.show.rows import WHOLE_FUNNEL
 
 
 @dataclass(frozen=True)
@@ -45,8 +47,9 @@ def render_page(data: ReportData) -> str:
     plotly, script = get_plotlyjs(), _read("page.js")
     return templates.get_template("page.html").render(
         data=data,
-        text=text,
-        title=f"Sales funnel, {text.month_name(data.month)}",
+        names=names,
+        words=words,
+        title=f"Sales funnel, {words.month_name(data.month)}",
         tiles=make_tiles(data),
         sections=sections,
         figures=_draw(sections),
@@ -70,8 +73,8 @@ def make_tiles(data: ReportData) -> list[Tile]:
     stalled = sum(step.deals_count for step in data.stalled_steps)
     return [
         Tile(
-            text.isolate(text.shorten(first.kpi_name)),
-            text.count(first.deals_count),
+            names.in_sentence(first.kpi_name),
+            words.count(first.deals_count),
             [
                 _change(first.deals_count, data.deals_in(month, first.step_order), month)
                 for month in compared
@@ -79,7 +82,7 @@ def make_tiles(data: ReportData) -> list[Tile]:
         ),
         Tile(
             "Deals won",
-            text.count(found.won_deals_count if found else 0),
+            words.count(found.won_deals_count if found else 0),
             [
                 _change(
                     found.won_deals_count if found else 0,
@@ -91,7 +94,7 @@ def make_tiles(data: ReportData) -> list[Tile]:
         ),
         Tile(
             "Win rate",
-            text.percent(found.win_rate if found else None),
+            words.percent(found.win_rate if found else None),
             [
                 _difference(
                     *(
@@ -106,7 +109,7 @@ def make_tiles(data: ReportData) -> list[Tile]:
         ),
         Tile(
             "Days to win, median",
-            text.days(cycle.get(data.month)),
+            words.tenths(cycle.get(data.month)),
             [
                 _difference(cycle.get(data.month), cycle.get(month), unit="day", month=month)
                 for month in compared
@@ -114,10 +117,10 @@ def make_tiles(data: ReportData) -> list[Tile]:
         ),
         Tile(
             "Open deals",
-            text.count(open_deals),
+            words.count(open_deals),
             [
-                f"{text.count(stalled)} stalled",
-                f"as of {text.day(data.trust.reference_date)}",
+                f"{words.count(stalled)} stalled",
+                f"as of {words.long_date(data.trust.reference_date)}",
             ],
         ),
     ]
@@ -125,22 +128,22 @@ def make_tiles(data: ReportData) -> list[Tile]:
 
 def _change(now: float, before: float | None, month: date) -> str:
     """Return a change in per cent against another month."""
-    rate = text.share(None if before is None else now - before, before)
-    return _against(None if rate is None else text.signed_percent(rate), month)
+    rate = words.share(None if before is None else now - before, before)
+    return _against(None if rate is None else words.signed_percent(rate), month)
 
 
 def _difference(now: float | None, before: float | None, *, unit: str, month: date) -> str:
     """Return a change in units against another month."""
     return _against(
-        None if now is None or before is None else text.signed(now - before, unit), month
+        None if now is None or before is None else words.signed(now - before, unit), month
     )
 
 
 def _against(change: str | None, month: date) -> str:
     """Return a change with the month it is measured against."""
     if change is None:
-        return f"not known for {text.short_month(month)}"
-    return f"{change} on {text.short_month(month)}"
+        return f"not known for {words.short_month(month)}"
+    return f"{change} on {words.short_month(month)}"
 
 
 def _hundredfold(rate: float | None) -> float | None:
@@ -158,18 +161,15 @@ def _draw(sections: Sequence[Section]) -> dict[str, dict[str, Figure]]:
 
 def _describe_sources(data: ReportData) -> list[tuple[str, str]]:
     trust = data.trust
-    loaded = [
-        f"{table} {moment:%Y-%m-%d %H:%M %Z}" if moment else f"{table} never"
-        for table, moment in trust.last_loaded_at.items()
-    ]
+    loaded = [f"{table} {words.minute(at)}" for table, at in trust.last_loaded_at.items()]
     return [
         (
             "Reference date",
-            f"{text.day(trust.reference_date)}. Events after it do not count.",
+            f"{words.long_date(trust.reference_date)}. Events after it do not count.",
         ),
         (
             "Days built",
-            f"{text.day(trust.first_day)} to {text.day(trust.last_day)}, "
+            f"{words.long_date(trust.first_day)} to {words.long_date(trust.last_day)}, "
             f"in the time zone {trust.timezone}.",
         ),
         ("Newest rows loaded", ", ".join(loaded) or "not known"),
@@ -205,7 +205,7 @@ def _describe_tests(trust: Trust) -> str:
         return "No run is recorded that built everything."
     said = "That run tested nothing."
     if run.tests:
-        said = f"{text.plural(run.tests, 'test')} ran with it, and none failed."
+        said = f"{words.plural(run.tests, 'test')} ran with it, and none failed."
     if last and last.run_id != run.run_id:
         said += f" A later run ({last.command}) has ended as {last.outcome}."
     return said
@@ -213,8 +213,8 @@ def _describe_tests(trust: Trust) -> str:
 
 def _describe_run(run: RecordedRun | None) -> str:
     if run is None:
-        return "–"
-    return f"{run.run_id}, {run.command}, {run.version}, began {run.started_at:%Y-%m-%d %H:%M %Z}"
+        return words.DASH
+    return f"{run.run_id}, {run.command}, {run.version}, began {words.minute(run.started_at)}"
 
 
 def _read(name: str) -> str:

@@ -6,8 +6,9 @@ import warnings
 from typing import Any
 
 from runner.report.data import ReportData
+from runner.report.names import shorten
 from runner.report.palette import LIGHT
-from runner.report.text import count, month_name, percent, share, shorten
+from runner.words import count, month_name, percent, share
 
 _WIDTH = 8.0
 _ROW = 0.5

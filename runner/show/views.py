@@ -1,21 +1,24 @@
-"""The views of `funnel show` over the marts: what each reads, and how it looks as text."""
+"""The views of `funnel show`: what each reads, and how it looks as text, JSON and CSV."""
 
 import csv
 import io
 from collections import Counter
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Container, Iterable, Mapping, Sequence
 from dataclasses import dataclass, fields
 from datetime import date
+from itertools import groupby
+from operator import itemgetter
 from typing import Any
 
 from psycopg2.extensions import connection as Connection  # noqa: N812 - a class in lower case
 
 from runner.project import Project
-from runner.show.marts import (
+from runner.show.rows import (
     WHOLE_FUNNEL,
     ForecastBacktest,
-    InsightRow,
+    FunnelStep,
     LossCount,
+    ModelRow,
     OwnerCount,
     Period,
     StalledDeal,
@@ -26,11 +29,11 @@ from runner.show.marts import (
     read_latest_month,
     read_rows,
 )
-from runner.show.text_table import Bar, TextTable
+from runner.text_table import Bar, TextTable
+from runner.words import DASH, amount, count, month_name, percent, plural, tenths, year_month
 
 NOBODY = "nobody"
 NO_REASON = "no reason given"
-OUTSIDE = "–"
 STALLED_SHOWN = 20
 
 _MONTH_WIDTH = 9
@@ -67,11 +70,20 @@ class View:
         draw: Returns the view as text, for a width in columns.
         default_months: How many months it shows if nothing is said; None where it has no months
             to choose from but is as of the reference date.
+        arrange: How `--json` arranges the rows; a list of them if nothing is said.
     """
 
-    models: Mapping[str, type[InsightRow]]
+    models: Mapping[str, type[ModelRow]]
     draw: Callable[[Seen, int], str]
     default_months: int | None = 1
+    arrange: Callable[[list[dict[str, Any]]], list[dict[str, Any]]] = list
+
+    @property
+    def has_owners(self) -> bool:
+        """Whether its rows are about owners."""
+        return any(
+            column.name == "owner_id" for row in self.models.values() for column in fields(row)
+        )
 
 
 def read_view(
@@ -86,7 +98,7 @@ def read_view(
     """Read what a view shows, of one month or of the `last` ones.
 
     Raises:
-        FunnelError: A model is not built, or cannot be read.
+        FunnelError: A model or a month is not built, or cannot be read.
     """
     latest = month or read_latest_month(connection, project)
     period = Period.ending(latest, 1 if month else last or view.default_months or 1)
@@ -97,12 +109,25 @@ def read_view(
     return Seen(period, rows, names or {})
 
 
-def document_view(seen: Seen) -> dict[str, Any]:
+def document_view(view: View, seen: Seen) -> dict[str, Any]:
     """Return a view as `--json` prints it; the owner's name only where asked for."""
     return {
-        name: [_with_owner_name(row.document(), seen) for row in rows]
+        name: view.arrange([_with_owner_name(row.document(), seen) for row in rows])
         for name, rows in seen.rows.items()
     }
+
+
+def nest_in_months(steps: Iterable[dict[str, Any]]) -> list[dict[str, Any]]:
+    """Return the documents of the funnel's steps as one for each month, which has its steps."""
+    return [
+        {
+            "month": month,
+            "steps": [
+                {name: value for name, value in step.items() if name != "month"} for step in found
+            ],
+        }
+        for month, found in groupby(steps, itemgetter("month"))
+    ]
 
 
 def csv_view(view: View, seen: Seen) -> str:
@@ -127,40 +152,46 @@ def _with_owner_name(document: Mapping[str, Any], seen: Seen) -> dict[str, Any]:
     return found
 
 
+def draw_month(steps: Sequence[FunnelStep], width: int) -> str:
+    """Return the funnel of one month, the longest bar for the largest step."""
+    counts = [((step.funnel_step, step.kpi_name), step.deals_count) for step in steps]
+    title = month_name(steps[0].month)
+    return f"{title}\n\n{_draw_counts(('step', '', 'deals'), counts, width)}"
+
+
+def _draw_funnel(seen: Seen, width: int) -> str:
+    rows: Sequence[FunnelStep] = seen.rows["months"]
+    if len({row.month for row in rows}) == 1:
+        return draw_month(rows, width)
+    return _draw_months(rows, lambda row: count(row.deals_count), width)
+
+
 def _draw_conversion(seen: Seen, width: int) -> str:
     rows: Sequence[StepConversion] = seen.rows["conversion"]
     if not rows:
         return f"No deals were created in {seen.period.describe()}."
-    cohorts = sorted({row.cohort_month for row in rows})
     young = {row.cohort_month for row in rows if not row.is_mature}
-    if len(cohorts) == 1:
+    if len({row.cohort_month for row in rows}) == 1:
         table = TextTable(
             ("step", "", "reached", "of previous", "of first", "entered", "of first"),
             [
                 (
                     row.funnel_step,
                     row.kpi_name,
-                    str(row.reached_deals_count),
+                    count(row.reached_deals_count),
                     percent(row.reached_from_previous),
                     percent(row.reached_from_first),
-                    str(row.entered_deals_count),
+                    count(row.entered_deals_count),
                     percent(row.entered_from_first),
                 )
                 for row in rows
             ],
             bars=[Bar(row.reached_from_first or 0) for row in rows],
         )
-        text = f"Deals created in {cohorts[0]:%B %Y}\n\n{table.draw(width)}"
+        text = f"Deals created in {month_name(rows[0].cohort_month)}\n\n{table.draw(width)}"
     else:
-        cells = {(row.kpi_name, row.cohort_month): row for row in rows}
-        heads = {month: f"{month:%Y-%m}{'*' if month in young else ''}" for month in cohorts}
         text = "Share of the deals created in a month that reached a step or a later one\n\n"
-        text += _draw_months(
-            _steps(rows),
-            heads,
-            lambda name, month: percent(_rate(cells.get((name, month)))),
-            width,
-        )
+        text += _draw_months(rows, lambda row: percent(row.reached_from_first), width, young)
     return f"{text}\n\n* Many of its deals are still on their way." if young else text
 
 
@@ -168,15 +199,8 @@ def _draw_velocity(seen: Seen, width: int) -> str:
     rows: Sequence[StepVelocity] = seen.rows["velocity"]
     if not rows:
         return f"No deal left a step in {seen.period.describe()}."
-    months = sorted({row.month for row in rows})
-    if len(months) > 1:
-        cells = {(row.kpi_name, row.month): row.median_days for row in rows}
-        table = _draw_months(
-            _steps(rows),
-            {month: f"{month:%Y-%m}" for month in months},
-            lambda name, month: days(cells.get((name, month))),
-            width,
-        )
+    if len({row.month for row in rows}) > 1:
+        table = _draw_months(rows, lambda row: tenths(row.median_days), width)
         return f"Median days in a step, by the month of leaving it\n\n{table}"
     ordered = sorted(rows, key=lambda row: row.step_order == WHOLE_FUNNEL)
     steps = [row for row in rows if row.step_order != WHOLE_FUNNEL]
@@ -187,10 +211,10 @@ def _draw_velocity(seen: Seen, width: int) -> str:
             (
                 row.funnel_step or "",
                 row.kpi_name,
-                str(row.visits_ended_count),
-                days(row.median_days),
-                days(row.p75_days),
-                days(row.p90_days),
+                count(row.visits_ended_count),
+                tenths(row.median_days),
+                tenths(row.p75_days),
+                tenths(row.p90_days),
             )
             for row in ordered
         ],
@@ -213,17 +237,15 @@ def _draw_losses(seen: Seen, width: int) -> str:
     won = sum(row.won_deals_count for row in closed)
     lost = sum(row.lost_deals_count for row in closed)
     rate = f", {percent(won / (won + lost))} won" if won + lost else ""
-    title = f"Deals closed in {seen.period.describe()}: {won} won, {lost} lost{rate}"
+    title = f"Deals closed in {seen.period.describe()}: {count(won)} won, {count(lost)} lost{rate}"
     if not rows:
         return title
     by_step: Counter[tuple[str, str]] = Counter()
     by_reason: Counter[tuple[str]] = Counter()
     for row in rows:
-        by_step[row.funnel_step or OUTSIDE, row.kpi_name] += row.deals_count
+        by_step[row.funnel_step or DASH, row.kpi_name] += row.deals_count
         by_reason[(row.lost_reason or NO_REASON,)] += row.deals_count
-    order = {
-        (row.funnel_step or OUTSIDE, row.kpi_name): row.step_order or len(rows) for row in rows
-    }
+    order = {(row.funnel_step or DASH, row.kpi_name): row.step_order or len(rows) for row in rows}
     steps = sorted(by_step.items(), key=lambda step: order[step[0]])
     return "\n\n".join(
         (
@@ -248,7 +270,7 @@ def _draw_owners(seen: Seen, width: int) -> str:
     table = TextTable(
         ("owner", *(steps[order] for order in sorted(steps))),
         [
-            (seen.owner(owner_id), *(str(found[order]) for order in sorted(steps)))
+            (seen.owner(owner_id), *(count(found[order]) for order in sorted(steps)))
             for owner_id, found in largest_first
         ],
         names=1,
@@ -262,24 +284,24 @@ def _draw_stalled(seen: Seen, width: int) -> str:
         return "No open deal is stalled."
     by_step: Counter[tuple[str, str]] = Counter()
     for row in rows:
-        by_step[row.funnel_step or OUTSIDE, row.kpi_name] += 1
+        by_step[row.funnel_step or DASH, row.kpi_name] += 1
     longest = sorted(rows, key=lambda row: (-row.days_since_last_movement, row.deal_id))
     table = TextTable(
         ("step", "", "deal", "owner", "days", "usual"),
         [
             (
-                row.funnel_step or OUTSIDE,
+                row.funnel_step or DASH,
                 row.kpi_name,
                 str(row.deal_id),
                 seen.owner(row.owner_id),
-                str(row.days_since_last_movement),
-                days(row.stalled_after_days),
+                count(row.days_since_last_movement),
+                tenths(row.stalled_after_days),
             )
             for row in longest[:STALLED_SHOWN]
         ],
     ).draw(width)
     left = len(rows) - STALLED_SHOWN
-    more = f"\n\nand {left} more: --csv prints all" if left > 0 else ""
+    more = f"\n\nand {count(left)} more: --csv prints all" if left > 0 else ""
     return (
         "Open deals without movement for longer than is usual in their step\n\n"
         f"{_draw_counts(('step', '', 'deals'), by_step.items(), width)}\n\n{table}{more}"
@@ -298,12 +320,12 @@ def _draw_forecast(seen: Seen, width: int) -> str:
         ),
         [
             (
-                row.funnel_step or OUTSIDE,
+                row.funnel_step or DASH,
                 row.kpi_name,
-                str(row.open_deals_count),
+                count(row.open_deals_count),
                 percent(row.win_rate),
-                days(row.median_days_to_win),
-                number(row.expected_wins),
+                tenths(row.median_days_to_win),
+                tenths(row.expected_wins),
                 *((amount(row.open_value), amount(row.expected_value)) if has_value else ()),
             )
             for row in rows
@@ -313,7 +335,7 @@ def _draw_forecast(seen: Seen, width: int) -> str:
     expected = sum(row.expected_wins or 0 for row in rows)
     open_deals = sum(row.open_deals_count for row in rows)
     text = (
-        f"{open_deals} open deals, {number(expected)} of them expected to be won; "
+        f"{plural(open_deals, 'open deal')}, {tenths(expected)} of them expected to be won; "
         f"days: from the step to winning\n\n{table}"
     )
     if not past:
@@ -322,11 +344,11 @@ def _draw_forecast(seen: Seen, width: int) -> str:
         ("month", "open", "expected wins", "won", "open still"),
         [
             (
-                f"{row.month:%Y-%m}",
-                str(row.open_deals_count),
-                number(row.expected_wins),
-                str(row.actual_wins or 0),
-                str(row.still_open_deals_count),
+                year_month(row.month),
+                count(row.open_deals_count),
+                tenths(row.expected_wins),
+                count(row.actual_wins or 0),
+                count(row.still_open_deals_count),
             )
             for row in past[-12:]
         ],
@@ -336,6 +358,7 @@ def _draw_forecast(seen: Seen, width: int) -> str:
 
 
 VIEWS: Mapping[str, View] = {
+    "funnel": View({"months": FunnelStep}, _draw_funnel, arrange=nest_in_months),
     "conversion": View({"conversion": StepConversion}, _draw_conversion, default_months=6),
     "velocity": View({"velocity": StepVelocity}, _draw_velocity),
     "losses": View({"losses": LossCount, "win_rates": WinRate}, _draw_losses),
@@ -349,52 +372,29 @@ VIEWS: Mapping[str, View] = {
 }
 
 
-def percent(rate: float | None) -> str:
-    """Return a rate of 0 to 1 in per cent, or nothing where there is none."""
-    return "" if rate is None else f"{rate:.0%}"
-
-
-def days(count: float | None) -> str:
-    """Return a number of days."""
-    return "" if count is None else f"{count:.1f}"
-
-
-def number(count: float | None) -> str:
-    """Return an expected number of deals."""
-    return "" if count is None else f"{count:.1f}"
-
-
-def amount(value: float | None) -> str:
-    """Return a sum of money, without a currency: none is recorded."""
-    return "" if value is None else f"{value:,.0f}"
-
-
-def _rate(row: StepConversion | None) -> float | None:
-    return row.reached_from_first if row else None
-
-
-def _steps(rows: Iterable[StepConversion | StepVelocity]) -> dict[str, tuple[str, str]]:
-    """Return step and name by name: in order, what is outside the funnel and it as a whole last."""
-    last = {None: 1, WHOLE_FUNNEL: 2}
-    ordered = sorted(rows, key=lambda row: (last.get(row.step_order, 0), row.step_order or 0))
-    return {row.kpi_name: (row.funnel_step or "", row.kpi_name) for row in ordered}
-
-
 def _draw_months(
-    steps: Mapping[str, tuple[str, str]],
-    heads: Mapping[date, str],
-    cell: Callable[[str, date], str],
-    width: int,
+    rows: Sequence[Any], cell: Callable[[Any], str], width: int, marked: Container[date] = ()
 ) -> str:
-    """Return months side by side, as many to a block as fit."""
-    months = list(heads)
+    """Return months side by side, as many to a block as fit; what is outside the funnel last."""
+    last = {None: 1, WHOLE_FUNNEL: 2}
+    cells, steps = {}, {}
+    for row in rows:
+        order = row.step_order
+        place = (last.get(order, 0), order or 0, row.kpi_name if order is None else "")
+        cells[place, row.about_month] = cell(row)
+        steps[place] = (row.funnel_step or "", row.kpi_name)
+    months = sorted({month for _, month in cells})
+    heads = [year_month(month) + ("*" if month in marked else "") for month in months]
     per_block = max(1, (width - _STEP_WIDTH) // _MONTH_WIDTH)
     blocks = []
     for begin in range(0, len(months), per_block):
-        block = months[begin : begin + per_block]
+        block = slice(begin, begin + per_block)
         table = TextTable(
-            ("step", "", *(heads[month].rjust(_MONTH_WIDTH - 2) for month in block)),
-            [(*step, *(cell(name, month) for month in block)) for name, step in steps.items()],
+            ("step", "", *(head.rjust(_MONTH_WIDTH - 2) for head in heads[block])),
+            [
+                (*steps[place], *(cells.get((place, month), "") for month in months[block]))
+                for place in sorted(steps)
+            ],
         )
         blocks.append(table.draw(width))
     return "\n\n".join(blocks)
@@ -404,10 +404,10 @@ def _draw_counts(
     header: Sequence[str], counts: Iterable[tuple[tuple[str, ...], int]], width: int
 ) -> str:
     found = list(counts)
-    largest = max(count for _, count in found)
+    largest = max(number for _, number in found) or 1
     return TextTable(
         header,
-        [(*names, str(count)) for names, count in found],
+        [(*names, count(number)) for names, number in found],
         names=len(header) - 1,
-        bars=[Bar(count / largest) for _, count in found],
+        bars=[Bar(number / largest) for _, number in found],
     ).draw(width)

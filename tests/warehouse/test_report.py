@@ -22,11 +22,12 @@ from playwright.sync_api import Browser
 from runner.postgres.server import LocalPostgres
 from runner.project import Project
 from runner.report.data import OwnerTotal, ReportData, read_report
+from runner.report.names import name_of
 from runner.report.page import render_page
 from runner.report.palette import THEMES
 from runner.report.picture import draw_picture
 from runner.report.sections import make_sections
-from runner.report.text import name_of, signed_percent
+from runner.words import signed_percent
 
 WIDTHS = (360, 480, 768, 1024, 1280, 1600)
 SECTIONS = (
@@ -93,14 +94,14 @@ def hostile(data: ReportData) -> ReportData:
 
 
 def nothing(data: ReportData) -> ReportData:
-    steps = tuple(replace(step, deals_count=0, deal_days_count=0) for step in data.steps)
-    return ReportData(data.month, [replace(data.funnels[-1], steps=steps)], data.trust)
+    steps = [replace(step, deals_count=0, deal_days_count=0) for step in data.steps]
+    return ReportData(data.month, steps, data.trust)
 
 
 def one_month(data: ReportData) -> ReportData:
     return replace(
         data,
-        funnels=data.funnels[-1:],
+        funnel=data.steps,
         conversion=[row for row in data.conversion if row.cohort_month == data.month],
         velocity=[row for row in data.velocity if row.month == data.month],
         win_rates=[row for row in data.win_rates if row.month == data.month],
@@ -111,20 +112,14 @@ def one_month(data: ReportData) -> ReportData:
 def without_a_step(data: ReportData) -> ReportData:
     """Nobody negotiates."""
     gone = "Negotiation"
-    funnels = [
-        replace(
-            funnel,
-            steps=tuple(
-                replace(step, deals_count=0, deal_days_count=0) if step.kpi_name == gone else step
-                for step in funnel.steps
-            ),
-        )
-        for funnel in data.funnels
+    funnel = [
+        replace(step, deals_count=0, deal_days_count=0) if step.kpi_name == gone else step
+        for step in data.funnel
     ]
     order = next(step.step_order for step in data.steps if step.kpi_name == gone)
     return replace(
         data,
-        funnels=funnels,
+        funnel=funnel,
         conversion=[
             replace(row, entered_deals_count=0, entered_from_previous=0, entered_from_first=0)
             if row.kpi_name == gone

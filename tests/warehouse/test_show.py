@@ -9,15 +9,18 @@ from collections.abc import Iterator
 import pytest
 from homes import Funnel
 
-from runner.show.text_table import Bar, TextTable, text_width
+from runner.commands.show import NAMES
+from runner.show import views
+from runner.text_table import Bar, TextTable, text_width
 
 VIEWS = {
-    "conversion": ("funnel_conversion", "cohort_month"),
-    "velocity": ("step_velocity", "month"),
-    "losses": ("losses_monthly", "month"),
-    "owners": ("monthly_stats_by_owner", "month"),
-    "stalled": ("stalled_deals", None),
-    "forecast": ("pipeline_forecast", None),
+    "funnel": ("pipedrive_reporting.monthly_stats", "month"),
+    "conversion": ("pipedrive_analytics.funnel_conversion", "cohort_month"),
+    "velocity": ("pipedrive_analytics.step_velocity", "month"),
+    "losses": ("pipedrive_analytics.losses_monthly", "month"),
+    "owners": ("pipedrive_analytics.monthly_stats_by_owner", "month"),
+    "stalled": ("pipedrive_analytics.stalled_deals", None),
+    "forecast": ("pipedrive_analytics.pipeline_forecast", None),
 }
 
 
@@ -36,7 +39,7 @@ def rows_of(demo: Funnel, view: str, columns: list[str], where: str) -> list[tup
     cells = ", ".join(f"coalesce({column}::text, '')" for column in columns)
     return [
         tuple(str(cell) for cell in row)
-        for row in demo.query(f"select {cells} from pipedrive_analytics.{model} where {where}")
+        for row in demo.query(f"select {cells} from {model} where {where}")
     ]
 
 
@@ -49,6 +52,10 @@ def same(cells: tuple[str, ...]) -> tuple[object, ...]:
         return cell.lower()
 
     return tuple(plain(cell) for cell in cells)
+
+
+def test_the_command_knows_every_view() -> None:
+    assert set(NAMES) == set(views.VIEWS) == set(VIEWS)
 
 
 @pytest.mark.parametrize("view", VIEWS)
@@ -70,7 +77,9 @@ def test_json_has_the_same_rows(demo: Funnel, view: str) -> None:
     document = json.loads(demo.done("show", view, "--json", *options).stdout)
     printed = demo.done("show", view, "--csv", *options).stdout
     lines = list(csv.DictReader(io.StringIO(printed)))
-    rows = document[view]
+    rows = document.get(view) or [
+        {"month": month["month"], **step} for month in document["months"] for step in month["steps"]
+    ]
     assert len(rows) == len(lines) > 0
     for row, line in zip(rows, lines, strict=True):
         assert list(row) == list(line)
@@ -105,7 +114,7 @@ def test_losses_and_forecast_carry_what_stands_beside_them(demo: Funnel) -> None
 
 
 def test_without_a_month_it_is_the_latest_one(demo: Funnel) -> None:
-    for view in ("velocity", "losses", "owners"):
+    for view in ("funnel", "velocity", "losses", "owners"):
         latest = demo.done("show", view).stdout
         assert latest == demo.done("show", view, "--month", "2024-12").stdout
         assert "December 2024" in latest
@@ -176,6 +185,8 @@ def test_owners_are_numbers_unless_names_are_asked_for(named: Funnel) -> None:
         (["--names"], "funnel has no owners"),
         (["losses", "--month", "2024-05", "--last", "2"], "exclude each other"),
         (["losses", "--month", "0000-05"], "is not a month"),
+        (["losses", "--last", "1201"], "1201 is not in the range 1<=x<=1200"),
+        (["--month", "2019-05"], "2019-05 is not built"),
     ],
 )
 def test_wrong_usage_of_a_view(demo: Funnel, arguments: list[str], said: str) -> None:
@@ -218,6 +229,14 @@ def test_a_table_cuts_names_and_never_numbers() -> None:
     assert "123456789012" in table
     assert "…" in table
     assert all(text_width(line) <= 40 for line in table.splitlines())
+
+
+def test_a_table_without_a_width_is_not_cut() -> None:
+    rows = [("a", "12", "why " * 30), ("long name " * 6, "3", "")]
+    first, second = TextTable((), rows, names=1, has_note=True).draw().splitlines()
+    assert first == f"a{' ' * 59}  12  {'why ' * 30}".rstrip()
+    assert second == f"{'long name ' * 6}   3"
+    assert TextTable((), [], names=1).draw() == ""
 
 
 def test_a_bar_has_paler_ones_behind_it() -> None:

@@ -19,35 +19,43 @@ class TextTable:
     """A table of texts, its last column a bar if there are any.
 
     Args:
-        header: The names of the columns.
+        header: The names of the columns; empty for a table without a header.
         rows: The cells; a name may be cut to fit, a number never is.
         names: How many columns, from the left, hold names: they begin on the left.
         bars: A bar for each row, made for a given width; or nothing.
+        has_note: Whether the last column is prose: it begins on the left, and is not cut.
     """
 
     header: Sequence[str]
     rows: Sequence[Sequence[str]]
     names: int = 2
     bars: Sequence["Bar"] = ()
+    has_note: bool = False
 
-    def draw(self, width: int) -> str:
-        """Return the table, no line longer than `width` unless its numbers alone are."""
-        cells = [self.header, *([clean(cell) for cell in row] for row in self.rows)]
+    def draw(self, width: int | None = None) -> str:
+        """Return the table, no line longer than `width` unless its numbers or notes alone are.
+
+        Without a width nothing is cut.
+        """
+        heads = [self.header] if self.header else []
+        cells = [*heads, *([clean(cell) for cell in row] for row in self.rows)]
         widths = [max(map(text_width, column)) for column in zip(*cells, strict=True)]
-        numbers = sum(widths[self.names :]) + _GAP * (len(widths) - 1)
-        room = width - numbers - sum(widths[: self.names - 1])
-        longest = max(_SHORTEST_NAME, min(_LONGEST_NAME, room))
-        widths[self.names - 1] = min(widths[self.names - 1], longest)
-        bar_width = min(LONGEST_BAR, width - sum(widths) - _GAP * len(widths))
+        bar_width = LONGEST_BAR
+        if width is not None and cells:
+            name = self.names - 1
+            room = width - sum(widths) - _GAP * (len(widths) - 1) + widths[name]
+            widths[name] = min(widths[name], max(_SHORTEST_NAME, min(_LONGEST_NAME, room)))
+            bar_width = min(LONGEST_BAR, width - sum(widths) - _GAP * len(widths))
+        on_left = [*range(self.names), *([len(widths) - 1] if self.has_note else [])]
         lines = []
         for number, row in enumerate(cells):
-            line = (" " * _GAP).join(
-                _fit(cell, size, is_name=column < self.names)
+            parts = [
+                _fit(cell, size, on_left=column in on_left)
                 for column, (cell, size) in enumerate(zip(row, widths, strict=True))
-            )
-            if number and self.bars and bar_width >= SHORTEST_BAR:
-                line += " " * _GAP + self.bars[number - 1].draw(bar_width)
-            lines.append(line.rstrip())
+            ]
+            if self.bars and number >= len(heads) and bar_width >= SHORTEST_BAR:
+                parts.append(self.bars[number - len(heads)].draw(bar_width))
+            lines.append((" " * _GAP).join(parts).rstrip())
         return "\n".join(lines)
 
 
@@ -92,10 +100,10 @@ def clean(text: str) -> str:
     return "".join(sign if sign.isprintable() else "�" for sign in text)
 
 
-def _fit(text: str, width: int, *, is_name: bool) -> str:
-    if is_name and text_width(text) > width:
+def _fit(text: str, width: int, *, on_left: bool) -> str:
+    if text_width(text) > width:
         while text_width(text) > width - 1:
             text = text[:-1]
         text += "…"
     padding = " " * (width - text_width(text))
-    return text + padding if is_name else padding + text
+    return text + padding if on_left else padding + text

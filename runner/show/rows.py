@@ -1,4 +1,4 @@
-"""The marts as Python sees them: a dataclass for a row of each, and one way to read them.
+"""The funnel and the marts as Python sees them: a dataclass for a row of each.
 
 The fields of a row are the columns of its model, so a row is read, printed as CSV and as JSON by
 one list of names.
@@ -16,21 +16,31 @@ from psycopg2.extensions import connection as Connection  # noqa: N812 - a class
 from runner.errors import FunnelError
 from runner.project import ANALYTICS, REPORTING, Project
 from runner.warehouse.connection import reading, table_exists
+from runner.words import month_name, year_month
 
 WHOLE_FUNNEL = 0
 """The step_order of the row of step_velocity that is about the whole funnel."""
 
 
 @dataclass(frozen=True)
-class InsightRow:
-    """A row of a model of models/marts.
+class ModelRow:
+    """A row of a model.
 
-    The class says which model it is, and by which month its rows are told apart, if by any.
+    The class says which model it is, in which schema, by which month its rows are told apart, if
+    by any, and whether a month has rows even if nothing happened in it.
     """
 
     model: ClassVar[str]
+    schema: ClassVar[str] = ANALYTICS
     month_column: ClassVar[str | None] = "month"
     order: ClassVar[tuple[str, ...]] = ("month", "step_order")
+    is_dense: ClassVar[bool] = False
+
+    @property
+    def about_month(self) -> date:
+        """The month that it is about, of a row that is about one."""
+        month: date = getattr(self, str(self.month_column))
+        return month
 
     def document(self) -> dict[str, Any]:
         """Return the row as `--json` prints it."""
@@ -38,7 +48,23 @@ class InsightRow:
 
 
 @dataclass(frozen=True)
-class StepConversion(InsightRow):
+class FunnelStep(ModelRow):
+    """How many deals entered a step in a month, and on how many days."""
+
+    model: ClassVar[str] = "monthly_stats"
+    schema: ClassVar[str] = REPORTING
+    is_dense: ClassVar[bool] = True
+
+    month: date
+    kpi_name: str
+    funnel_step: str
+    deals_count: int
+    step_order: int
+    deal_days_count: int
+
+
+@dataclass(frozen=True)
+class StepConversion(ModelRow):
     """How many deals of the cohort created in a month came to a step. Rates are 0 to 1."""
 
     model: ClassVar[str] = "funnel_conversion"
@@ -60,7 +86,7 @@ class StepConversion(InsightRow):
 
 
 @dataclass(frozen=True)
-class StepVelocity(InsightRow):
+class StepVelocity(ModelRow):
     """How many days the visits to a step took that ended in a month; step_order 0 is the funnel."""
 
     model: ClassVar[str] = "step_velocity"
@@ -76,7 +102,7 @@ class StepVelocity(InsightRow):
 
 
 @dataclass(frozen=True)
-class LossCount(InsightRow):
+class LossCount(ModelRow):
     """How many deals were lost in a month in a step for a reason."""
 
     model: ClassVar[str] = "losses_monthly"
@@ -91,7 +117,7 @@ class LossCount(InsightRow):
 
 
 @dataclass(frozen=True)
-class WinRate(InsightRow):
+class WinRate(ModelRow):
     """How many of the deals closed in a month were won."""
 
     model: ClassVar[str] = "win_rate_monthly"
@@ -104,7 +130,7 @@ class WinRate(InsightRow):
 
 
 @dataclass(frozen=True)
-class OwnerCount(InsightRow):
+class OwnerCount(ModelRow):
     """How many deals of an owner entered a step in a month; deals_count can be added up."""
 
     model: ClassVar[str] = "monthly_stats_by_owner"
@@ -120,7 +146,7 @@ class OwnerCount(InsightRow):
 
 
 @dataclass(frozen=True)
-class StalledDeal(InsightRow):
+class StalledDeal(ModelRow):
     """An open deal that has not moved for longer than is usual in its step."""
 
     model: ClassVar[str] = "stalled_deals"
@@ -138,7 +164,7 @@ class StalledDeal(InsightRow):
 
 
 @dataclass(frozen=True)
-class StepForecast(InsightRow):
+class StepForecast(ModelRow):
     """The open deals of a step, and how many of them to expect to be won."""
 
     model: ClassVar[str] = "pipeline_forecast"
@@ -157,7 +183,7 @@ class StepForecast(InsightRow):
 
 
 @dataclass(frozen=True)
-class ForecastBacktest(InsightRow):
+class ForecastBacktest(ModelRow):
     """What was to be expected of the deals open at the end of a month, and what became of them."""
 
     model: ClassVar[str] = "pipeline_forecast_backtest"
@@ -185,30 +211,40 @@ class Period:
         end = last_month + relativedelta(months=1)
         return cls(end - relativedelta(months=months), end)
 
+    @property
+    def last_month(self) -> date:
+        """The first day of the last month."""
+        return self.end - relativedelta(months=1)
+
     def describe(self) -> str:
         """Return the months in words: 'December 2024', or the first and the last one."""
-        last = self.end - relativedelta(months=1)
-        if self.first == last:
-            return f"{last:%B %Y}"
-        return f"{self.first:%B %Y} to {last:%B %Y}"
+        return " to ".join(map(month_name, sorted({self.first, self.last_month})))
 
 
-Row = TypeVar("Row", bound=InsightRow)
+Row = TypeVar("Row", bound=ModelRow)
+
+
+def require_built(
+    connection: Connection, project: Project, row: type[ModelRow] = FunnelStep
+) -> None:
+    """Raise a FunnelError unless a model is built; if none is named, the funnel."""
+    schema = project.schema(row.schema)
+    if not table_exists(connection, schema, row.model):
+        raise FunnelError(
+            f"{schema}.{row.model} is not built yet", hint="Type `funnel run` or `funnel demo`."
+        )
 
 
 def read_rows(
     connection: Connection, project: Project, row: type[Row], period: Period | None = None
 ) -> list[Row]:
-    """Return the rows of a mart, of some months if it has any, in order.
+    """Return the rows of a model, of some months if it has any, in order.
 
     Raises:
-        FunnelError: The model is not built, or cannot be read.
+        FunnelError: The model or its last month of the period is not built, or cannot be read.
     """
-    schema = project.schema(ANALYTICS)
-    if not table_exists(connection, schema, row.model):
-        raise FunnelError(
-            f"{schema}.{row.model} is not built yet", hint="Type `funnel run` or `funnel demo`."
-        )
+    require_built(connection, project, row)
+    schema = project.schema(row.schema)
     names = [field.name for field in fields(row)]
     month = sql.Identifier(row.month_column) if row.month_column and period else None
     query = sql.SQL("select {} from {} where {} order by {}").format(
@@ -220,7 +256,13 @@ def read_rows(
     limits = (period.first, period.end) if month and period else ()
     with reading(schema, row.model), connection.cursor() as cursor:
         cursor.execute(query, limits)
-        return [row(*map(plain, values)) for values in cursor.fetchall()]
+        rows = [row(*map(plain, values)) for values in cursor.fetchall()]
+    if row.is_dense and period and period.last_month not in (step.about_month for step in rows):
+        raise FunnelError(
+            f"{year_month(period.last_month)} is not built",
+            hint="`funnel show --last 12` shows which months are.",
+        )
+    return rows
 
 
 def read_latest_month(connection: Connection, project: Project) -> date:
@@ -229,9 +271,9 @@ def read_latest_month(connection: Connection, project: Project) -> date:
     Raises:
         FunnelError: No month is built, or monthly_stats cannot be read.
     """
-    schema = project.schema(REPORTING)
-    query = sql.SQL("select max(month) from {}").format(sql.Identifier(schema, "monthly_stats"))
-    with reading(schema, "monthly_stats"), connection.cursor() as cursor:
+    schema, table = project.schema(FunnelStep.schema), FunnelStep.model
+    query = sql.SQL("select max(month) from {}").format(sql.Identifier(schema, table))
+    with reading(schema, table), connection.cursor() as cursor:
         cursor.execute(query)
         (month,) = cursor.fetchone() or (None,)
     if month is None:
@@ -261,5 +303,5 @@ def _for_json(name: str, value: Any) -> Any:  # noqa: ANN401 - a cell of any col
     if isinstance(value, datetime):
         return value.isoformat()
     if isinstance(value, date):
-        return f"{value:%Y-%m}" if "month" in name else value.isoformat()
+        return year_month(value) if "month" in name else value.isoformat()
     return value

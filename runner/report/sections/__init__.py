@@ -1,0 +1,21 @@
+"""The sections of the report, a module each: what it found, its charts, and the numbers behind."""
+
+from runner.report.data import ReportData
+from runner.report.section import Section
+from runner.report.sections import (
+    conversion,
+    forecast,
+    funnel,
+    losses,
+    owners,
+    stalled,
+    trend,
+    velocity,
+)
+
+READING_ORDER = (funnel, conversion, trend, velocity, losses, owners, stalled, forecast)
+
+
+def make_sections(data: ReportData) -> list[Section]:
+    """Return the sections of a report, in reading order."""
+    return [section.make(data) for section in READING_ORDER]

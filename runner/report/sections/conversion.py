@@ -1,0 +1,93 @@
+"""What became of the deals created in a month."""
+
+from collections.abc import Mapping
+from datetime import date
+
+from runner.report.data import ReportData
+from runner.report.figures import CELL_HEIGHT, HeatMap
+from runner.report.names import in_sentence, shorten
+from runner.report.section import Section, Table, grid_chart
+from runner.show.rows import StepConversion
+from runner.words import DASH, count, month_name, percent, share, short_month
+
+Cohort = Mapping[int, StepConversion]
+"""What became of the deals of a month, by step_order."""
+
+
+def make(data: ReportData) -> Section:
+    """Return the cohorts of the last year; the finding is how many deals get through."""
+    note = (
+        "Deals by the month of their creation, and the share of them that reached a step or a "
+        "later one. Steps by number, as in the funnel."
+    )
+    if not data.conversion:
+        return Section("conversion", "No deal was created in the last twelve months", note)
+    cohorts: dict[date, dict[int, StepConversion]] = {}
+    for row in data.conversion:
+        cohorts.setdefault(row.cohort_month, {})[row.step_order] = row
+    steps = {row.step_order: row for row in data.conversion}
+    later = sorted(steps)[1:]
+    names = {month: short_month(month) + "*" * _is_young(found) for month, found in cohorts.items()}
+    if any(map(_is_young, cohorts.values())):
+        note += " An asterisk marks months many of whose deals are still on their way."
+    rates = {
+        month: [found[order].reached_from_first if order in found else None for order in later]
+        for month, found in cohorts.items()
+    }
+    grid = HeatMap(
+        rows=list(names.values()),
+        columns=[steps[order].funnel_step for order in later],
+        cells=list(rates.values()),
+        texts=[
+            ["" if rate is None else f"{rate * 100:.0f}" for rate in row] for row in rates.values()
+        ],
+        hovers=[
+            [
+                f"{month_name(month)}: {percent(rate) or DASH} reached "
+                f"{shorten(steps[order].kpi_name)}"
+                for order, rate in zip(later, row, strict=True)
+            ]
+            for month, row in rates.items()
+        ],
+        faded=list(map(_is_young, cohorts.values())),
+    )
+    title = _find(data, [found for found in cohorts.values() if not _is_young(found)])
+    chart = grid_chart(
+        "conversion",
+        grid,
+        CELL_HEIGHT,
+        f"A grid of creation months and steps; numbers are per cent. {title}.",
+    )
+    table = Table(
+        "Deals of a creation month that reached a step, and in brackets those that entered it",
+        ("Created", "Deals", *(steps[order].kpi_name for order in later)),
+        [
+            (
+                names[month],
+                count(next(iter(found.values())).cohort_deals_count),
+                *(
+                    f"{count(found[order].reached_deals_count)} "
+                    f"({count(found[order].entered_deals_count)})"
+                    if order in found
+                    else ""
+                    for order in later
+                ),
+            )
+            for month, found in cohorts.items()
+        ],
+    )
+    return Section("conversion", title, note, (chart,), table)
+
+
+def _find(data: ReportData, mature: list[Cohort]) -> str:
+    goal = data.winning_step
+    known = [found[goal.step_order] for found in mature if goal.step_order in found]
+    reached = sum(row.reached_deals_count for row in known)
+    rate = share(reached, sum(row.cohort_deals_count for row in known))
+    if rate is None:
+        return "It is too early to say how many deals get through"
+    return f"Of 100 deals created, {rate * 100:.0f} reach {in_sentence(goal.kpi_name)}"
+
+
+def _is_young(cohort: Cohort) -> bool:
+    return not next(iter(cohort.values())).is_mature

@@ -1,0 +1,73 @@
+"""Where deals are lost, and why."""
+
+from collections import Counter
+
+from runner.report.data import ReportData
+from runner.report.figures import CELL_HEIGHT, HeatMap
+from runner.report.names import in_sentence, shorten
+from runner.report.section import Section, Table, grid_chart
+from runner.words import DASH, count, month_name, plural
+
+REASONS_DRAWN = 9
+NO_REASON = "No reason given"
+OTHER_REASONS = "Other reasons"
+
+
+def make(data: ReportData) -> Section:
+    """Return losses by reason and step; the finding is the most frequent of each."""
+    month = month_name(data.month)
+    note = f"Deals lost in {month}, by reason and by the step they were in."
+    if not data.losses:
+        return Section("losses", "No deal was lost", note)
+    cells: Counter[tuple[str, int]] = Counter()
+    by_reason: Counter[str] = Counter()
+    by_step: Counter[int] = Counter()
+    steps: dict[int, tuple[str, str]] = {}
+    for row in data.losses:
+        order, reason = row.step_order or 0, row.lost_reason or NO_REASON
+        steps[order] = (row.funnel_step or DASH, row.kpi_name if order else "Outside the funnel")
+        cells[reason, order] += row.deals_count
+        by_reason[reason] += row.deals_count
+        by_step[order] += row.deals_count
+    orders = sorted(steps, key=lambda order: (order == 0, order))
+    worst = max(orders, key=lambda order: by_step[order])
+    ranked = [name for name, _ in by_reason.most_common()]
+    title = (
+        f"Most deals are lost in {in_sentence(steps[worst][1])}; "
+        f"the most frequent reason is {in_sentence(ranked[0])}"
+    )
+    drawn = ranked if len(ranked) <= REASONS_DRAWN + 1 else ranked[:REASONS_DRAWN]
+    rest = ranked[len(drawn) :]
+    lines = {name: [cells[name, order] for order in orders] for name in drawn}
+    if rest:
+        lines[OTHER_REASONS] = [sum(cells[name, order] for name in rest) for order in orders]
+    grid = HeatMap(
+        rows=[f"{shorten(name, 22)}  {sum(line)}" for name, line in lines.items()],
+        columns=[steps[order][0] for order in orders],
+        cells=list(lines.values()),
+        texts=[[str(deals) if deals else "" for deals in line] for line in lines.values()],
+        hovers=[
+            [
+                f"{plural(deals, 'deal')} lost in {shorten(steps[order][1])}: {shorten(name, 40)}"
+                for order, deals in zip(orders, line, strict=True)
+            ]
+            for name, line in lines.items()
+        ],
+        faded=[False] * len(lines),
+    )
+    chart = grid_chart(
+        "losses",
+        grid,
+        CELL_HEIGHT + 6,
+        f"A grid of reasons and steps; numbers are lost deals. {title}.",
+    )
+    table = Table(
+        f"Deals lost in {month}",
+        ("Reason", *(steps[order][1] for order in orders), "All"),
+        [
+            (name, *(count(cells[name, order]) for order in orders), count(by_reason[name]))
+            for name in ranked
+        ]
+        + [("All", *(count(by_step[order]) for order in orders), count(by_reason.total()))],
+    )
+    return Section("losses", title, note, (chart,), table)

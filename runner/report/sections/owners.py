@@ -1,0 +1,70 @@
+"""Whose deals come how far."""
+
+from dateutil.relativedelta import relativedelta
+
+from runner.report.data import OWNER_MONTHS, ReportData
+from runner.report.figures import BarRow
+from runner.report.names import in_sentence, shorten
+from runner.report.section import Section, Table, bar_chart
+from runner.words import count, short_month
+
+OWNERS_DRAWN = 10
+OWNERS_LISTED = 50
+NOBODY = "Nobody known"
+
+
+def make(data: ReportData) -> Section:
+    """Return deals by owner over the last year; the finding is who brought most to be won."""
+    first, goal = data.steps[0], data.winning_step
+    begin = data.month - relativedelta(months=OWNER_MONTHS - 1)
+    period = f"{short_month(begin)} to {short_month(data.month)}"
+    note = (
+        f"Deals that entered {in_sentence(goal.kpi_name)} and {in_sentence(first.kpi_name)}, "
+        f"{period}, by the owner at that time."
+    )
+    # Name, deals won, deals begun, deals by step.
+    ranked = sorted(
+        (
+            (
+                data.names.get(owner.owner_id) or f"Owner {owner.owner_id}",
+                owner.deals.get(goal.step_order, 0),
+                owner.deals.get(first.step_order, 0),
+                owner,
+            )
+            for owner in data.owners
+            if owner.owner_id is not None
+        ),
+        key=lambda row: (-row[1], -row[2], row[3].owner_id),
+    )
+    if not ranked:
+        return Section("owners", "No owner of a deal is known", note)
+    name, most, _, _ = ranked[0]
+    title = f"No owner brought a deal to {in_sentence(goal.kpi_name)}"
+    if most:
+        title = (
+            f"{in_sentence(name)} brought most deals to {in_sentence(goal.kpi_name)}: {count(most)}"
+        )
+    rows = [
+        BarRow(
+            name=name,
+            value=f"{count(won)} of {count(begun)}",
+            lengths=(won, begun),
+            hover=f"{count(won)} entered {shorten(goal.kpi_name)}, "
+            f"{count(begun)} {shorten(first.kpi_name)}",
+        )
+        for name, won, begun, _ in ranked[:OWNERS_DRAWN]
+    ]
+    if len(ranked) > OWNERS_DRAWN:
+        note += f" The first {OWNERS_DRAWN} of {len(ranked)} owners."
+    chart = bar_chart("owners", rows, f"Bars of deals per owner. {title}.")
+    nobody = [(NOBODY, owner) for owner in data.owners if owner.owner_id is None]
+    table = Table(
+        f"Deals that entered a step, by owner, {period}",
+        ("Owner", *(step.kpi_name for step in data.steps)),
+        [
+            (name, *(count(owner.deals.get(step.step_order, 0)) for step in data.steps))
+            for name, owner in [(row[0], row[3]) for row in ranked[:OWNERS_LISTED]] + nobody
+        ],
+    )
+    legend = (("accent", shorten(goal.kpi_name)), ("pale", shorten(first.kpi_name)))
+    return Section("owners", title, note, (chart,), table, legend=legend)

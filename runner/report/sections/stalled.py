@@ -1,0 +1,58 @@
+"""Which open deals have come to a halt."""
+
+from runner.report.data import ReportData
+from runner.report.figures import BarRow
+from runner.report.names import numbered, shorten
+from runner.report.section import Section, Table, bar_chart
+from runner.words import DASH, count, long_date, plural
+
+
+def make(data: ReportData) -> Section:
+    """Return stalled deals per step, and those that have stood still for longest."""
+    note = (
+        "Open deals without movement for longer than nine of ten visits to their step take, "
+        f"as of {long_date(data.trust.reference_date)}."
+    )
+    stalled = sum(step.deals_count for step in data.stalled_steps)
+    if not stalled:
+        return Section("stalled", "No open deal is stalled", note)
+    open_deals = sum(row.open_deals_count for row in data.forecast)
+    title = f"{plural(stalled, 'open deal')} {'has' if stalled == 1 else 'have'} come to a halt"
+    if open_deals >= stalled:
+        title = f"{count(stalled)} of {plural(open_deals, 'open deal')} have come to a halt"
+    rows = [
+        BarRow(
+            name=numbered(step.funnel_step, step.kpi_name),
+            value=count(step.deals_count),
+            lengths=(step.deals_count,),
+            hover=plural(step.deals_count, "stalled deal"),
+        )
+        for step in data.stalled_steps
+    ]
+    chart = bar_chart("stalled", rows, f"Bars of stalled deals per step. {title}.")
+    table = Table(
+        "Stalled deals per step",
+        ("Step", "Name", "Deals"),
+        [
+            (step.funnel_step or DASH, step.kpi_name, count(step.deals_count))
+            for step in data.stalled_steps
+        ],
+        names=2,
+    )
+    shown = Table(
+        "Stalled for longest",
+        ("Deal", "Step", "Owner", "Days"),
+        [
+            (
+                str(deal.deal_id),
+                shorten(deal.kpi_name),
+                DASH
+                if deal.owner_id is None
+                else shorten(data.names.get(deal.owner_id) or str(deal.owner_id)),
+                count(deal.days_since_last_movement),
+            )
+            for deal in data.stalled_longest
+        ],
+        names=3,
+    )
+    return Section("stalled", title, note, (chart,), table, shown)
