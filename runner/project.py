@@ -79,15 +79,29 @@ class Project:
         return str(self.var("loaded_at_field"))
 
     def schema(self, custom_schema: str) -> str:
-        """Return the schema that macros/get_custom_schema.sql gives on this target."""
-        return self.schema_prefix + custom_schema
+        """Return the schema that macros/overrides/get_custom_schema.sql gives on this target.
 
-    @property
-    def schema_prefix(self) -> str:
-        """What the names of this target's schemas begin with; empty in production."""
+        Raises:
+            FunnelError: FUNNEL_DEV_SCHEMA could name a schema of production.
+        """
         if self.target in PRODUCTION_TARGETS:
-            return ""
-        return f"{os.environ.get('FUNNEL_DEV_SCHEMA', 'test')}_"
+            return custom_schema
+        own = parse_var("FUNNEL_DEV_SCHEMA", os.environ.get("FUNNEL_DEV_SCHEMA", "test"))
+        return f"{own}_{custom_schema}"
+
+    def check_may_load(self) -> None:
+        """Hold the raw schema against what this target may write: on dev, only what is dev's own.
+
+        Raises:
+            FunnelError: It is another's, or a schema that is built.
+        """
+        own = self.schema(_declared_vars(self.root)["raw_schema"])
+        is_another = self.target not in PRODUCTION_TARGETS and self.raw_schema != own
+        if is_another or self.raw_schema in map(self.schema, BUILT_SCHEMAS):
+            raise FunnelError(
+                f"target {self.target} does not load into {self.raw_schema}",
+                hint=f"Load into its own: --vars '{{raw_schema: {own}}}'",
+            )
 
 
 @functools.cache

@@ -33,7 +33,7 @@ class VarRule:
 
 @functools.cache
 def read_table() -> dict[str, dict[str, Any]]:
-    """Return the table as it is written: types, and vars."""
+    """Return the table as it is written: types, vars, and variables of the environment."""
     text = TABLE.read_text(encoding="utf-8")
     table: dict[str, dict[str, Any]] = json.loads(
         text[text.index("return(") + len("return(") : text.rindex(")")]
@@ -42,9 +42,10 @@ def read_table() -> dict[str, dict[str, Any]]:
 
 
 def find_rule(name: str) -> VarRule:
-    """Return the rule for a var; a KeyError means that the table lacks it."""
+    """Return the rule for a var, or a variable of the environment; a KeyError means none."""
     table = read_table()
-    rule = {**table["types"][table["vars"][name]["type"]], **table["vars"][name]}
+    own = {**table["vars"], **table["environment"]}[name]
+    rule = {**table["types"][own["type"]], **own}
     limits = (rule.get("at_least"), rule.get("at_most"))
     return VarRule(rule["type"], rule["is"], rule.get("pattern"), *limits)
 
@@ -69,8 +70,10 @@ def parse_var(name: str, value: object) -> Any:  # noqa: ANN401 - an int, float 
 def refuse_var(name: str, value: object) -> FunnelError:
     """Return the error for a value that a var must not have, worded as the macros word it."""
     rule = find_rule(name)
+    is_var = name in read_table()["vars"]
     limits = "" if rule.at_most is None else f" from {rule.at_least} to {rule.at_most}"
     return FunnelError(
-        f"var {name} must be {rule.description}{limits}: {json.dumps(str(value))}",
-        hint="Change it in dbt_project.yml or in --vars.",
+        f"{'var ' if is_var else ''}{name} must be {rule.description}{limits}: "
+        f"{json.dumps(str(value))}",
+        hint="Change it in dbt_project.yml or in --vars." if is_var else f"Change or unset {name}.",
     )

@@ -59,6 +59,12 @@
             "max_back_ratio": {"type": "number", "at_least": 0, "at_most": 1},
             "step_owners": {"type": "owners"},
             "dbt_date:time_zone": {"type": "timezone"}
+        },
+        "environment": {
+            "FUNNEL_DEV_SCHEMA": {"type": "identifier",
+                "is": "a name of at most 40 letters, digits and underscores that does not begin with pipedrive",
+                "pattern": "(?!(?i:pipedrive))[A-Za-z_][A-Za-z0-9_]{0,39}"},
+            "FUNNEL_REPORT_READER": {"type": "identifier"}
         }
     }) }}
 {%- endmacro -%}

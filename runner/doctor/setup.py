@@ -11,6 +11,7 @@ from psycopg2.extensions import connection as Connection  # noqa: N812 - a class
 from runner.errors import FunnelError
 from runner.project import ANALYTICS, AUDIT, BUILT_SCHEMAS, REPORTING, Project
 from runner.transform.packages import is_installed
+from runner.var_rules import parse_var
 from runner.warehouse.connection import DAILY_TABLES, open_warehouse, table_exists
 from runner.warehouse.raw_contract import RAW_TABLES, check_raw_contract
 
@@ -186,12 +187,16 @@ def _examine_excess(connection: Connection, raw_schema: str) -> Finding:
 
 
 def _examine_report_reader(connection: Connection, schema: str, reader: str) -> Finding:
+    try:
+        parse_var(REPORT_READER_VARIABLE, reader)
+    except FunnelError as error:
+        return Finding("report reader", "fail", error.message, error.hint)
     with connection.cursor() as cursor:
-        # In lower case, because dbt does not quote whom it grants to. Null before it is built.
+        # Null before it is built.
         cursor.execute(
             "select has_schema_privilege(oid, to_regnamespace(%s), 'usage')"
             " and has_table_privilege(oid, to_regclass(%s), 'select')"
-            " from pg_catalog.pg_roles where rolname = lower(%s)",
+            " from pg_catalog.pg_roles where rolname = %s",
             (f'"{schema}"', f'"{schema}".monthly_stats', reader),
         )
         may_read = cursor.fetchone()

