@@ -18,15 +18,15 @@ def doctor(invocation: Invocation, performance: bool) -> ExitCode:
     """
     from runner.doctor.performance import examine_performance
     from runner.doctor.setup import examine
+    from runner.text_table import TextTable
 
     look = examine_performance if performance else examine
     findings = list(look(invocation.project))
     lines = []
     for finding in findings:
-        lines.append(f"{finding.status:<6}{finding.name}: {finding.detail}")
-        if finding.remedy:
-            lines.append(f"      {finding.remedy}")
+        lines.append((f"{finding.status:<4}", f"{finding.name}: {finding.detail}"))
+        lines += [("", finding.remedy)] if finding.remedy else []
     document = {"findings": [finding.document() for finding in findings]}
-    invocation.console.show("\n".join(lines), document)
+    invocation.console.show(TextTable((), lines, names=1, has_note=True).draw(), document)
     failed = any(finding.status == "fail" for finding in findings)
     return ExitCode.COULD_NOT_RUN if failed else ExitCode.DONE

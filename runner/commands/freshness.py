@@ -13,6 +13,7 @@ def freshness(invocation: Invocation) -> ExitCode:
 
     Example: funnel freshness
     """
+    from runner.text_table import TextTable
     from runner.transform.dbt_runner import Dbt
     from runner.transform.results import describe_age, exit_code
     from runner.warehouse.connection import open_warehouse
@@ -22,9 +23,10 @@ def freshness(invocation: Invocation) -> ExitCode:
     with open_warehouse(project) as connection:
         check_raw_contract(connection, project.raw_schema, project.loaded_at_field)
         results = Dbt.open(project).freshness()
-    text = "\n".join(
-        f"{source.status:<6}{source.name:<14}{source.message or describe_age(source)}"
-        for source in results
-    )
-    invocation.console.show(text, {"sources": [result.document() for result in results]})
+    # dbt tells of its hooks as well, which are of interest only where one has failed.
+    shown = [result for result in results if result.kind == "source" or result.is_bad]
+    sources = sorted(shown, key=lambda result: result.name)
+    lines = [(each.status, each.name, each.message or describe_age(each)) for each in sources]
+    table = TextTable((), lines, has_note=True)
+    invocation.console.show(table.draw(), {"sources": [each.document() for each in sources]})
     return exit_code(results)

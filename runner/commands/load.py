@@ -20,10 +20,11 @@ def load(invocation: Invocation, directory: Path, append: bool) -> None:
     Example: funnel load exports/2024-05-01
     """
     from runner.raw.directory import load_directory
+    from runner.text_table import TextTable
+    from runner.words import count
 
     console = invocation.console
     result = load_directory(invocation.project, directory, console, append=append)
-    rows = sum(result.rows.values())
-    console.say(f"Loaded {rows:,} rows in {result.seconds:.1f} s")
-    text = "\n".join(f"{table:<16}{count:>12,}" for table, count in result.rows.items())
-    console.show(text, {"rows": dict(result.rows), "seconds": round(result.seconds, 2)})
+    console.say(f"Loaded {count(sum(result.rows.values()))} rows in {result.seconds:.1f} s")
+    table = TextTable((), [(name, count(rows)) for name, rows in result.rows.items()], names=1)
+    console.show(table.draw(), {"rows": dict(result.rows), "seconds": round(result.seconds, 2)})

@@ -10,6 +10,7 @@ from runner.commands.options import Invocation, batch_option, command_options, w
 from runner.commands.running import run_batches
 from runner.errors import ExitCode, FunnelError
 from runner.project import ANALYTICS, Project
+from runner.words import year_month
 
 
 @click.command()
@@ -46,7 +47,7 @@ def rebuild(
         end = _last_day_built(invocation.project)
     if begin > end:
         raise FunnelError(f"--from {begin} is after {end}", hint="Give an earlier date.")
-    months = " to ".join(sorted({f"{begin:%Y-%m}", f"{end:%Y-%m}"}))
+    months = " to ".join(sorted({year_month(begin), year_month(end)}))
     if not yes and not options["dry_run"]:
         if not sys.stdin.isatty():
             raise FunnelError(

@@ -4,6 +4,7 @@ import click
 
 from runner.commands.options import Invocation, command_options
 from runner.errors import ExitCode
+from runner.words import plural
 
 
 @click.command()
@@ -42,14 +43,10 @@ def verify(
         console.say(f"{days}: every count is what the raw rows give")
     elif found.repaired_months:
         verdict = "repaired" if found.exit_code is ExitCode.DONE else "NOT repaired"
-        console.say(f"{days}: {_months(drifted)} drifted, {verdict}", even_if_quiet=True)
+        console.say(f"{days}: {plural(drifted, 'month')} drifted, {verdict}", even_if_quiet=True)
     else:
         console.say(
-            f"{days}: {_months(drifted)} drifted. To repair: funnel verify --repair",
+            f"{days}: {plural(drifted, 'month')} drifted. To repair: funnel verify --repair",
             even_if_quiet=True,
         )
     return found.exit_code
-
-
-def _months(count: int) -> str:
-    return f"{count} month{'s' if count > 1 else ''}"

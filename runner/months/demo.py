@@ -8,6 +8,7 @@ from runner.project import Project
 from runner.raw.demo_data import LAST_DAY, write_demo
 from runner.raw.directory import load_demo
 from runner.warehouse.connection import open_warehouse
+from runner.words import count, plural
 
 
 def run_demo(project: Project, console: Console) -> RunReport:
@@ -26,7 +27,8 @@ def run_demo(project: Project, console: Console) -> RunReport:
         summary = write_demo(directory)
         result = load_demo(connection, project, directory)
         console.say(
-            f"Loaded {sum(result.rows.values()):,} generated rows about {summary.deals:,} deals, "
+            f"Loaded {count(sum(result.rows.values()))} generated rows about "
+            f"{plural(summary.deals, 'deal')}, "
             f"{summary.first_day} to {summary.last_day}"
         )
         return run_window(project, Window(LAST_DAY), RunOptions(), console)

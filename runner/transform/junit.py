@@ -7,7 +7,8 @@ from pathlib import Path
 from xml.etree import ElementTree
 
 from runner.errors import FunnelError
-from runner.transform.results import NodeResult, count_rows
+from runner.transform.results import NodeResult
+from runner.words import plural
 
 _NO_XML = re.compile("[^\t\n\r\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
 """What no XML document may hold, escaped or not."""
@@ -68,7 +69,7 @@ def _add_case(suite: ElementTree.Element, result: NodeResult) -> None:
         classname=result.model,
         time=f"{result.seconds:.3f}",
     )
-    told = count_rows(result) if result.failures else result.message
+    told = plural(result.failures, "row") if result.failures else result.message
     rows = [", ".join(f"{name}: {value}" for name, value in row.items()) for row in result.sample]
     stored = f"Rows: {result.stored_in}" if result.stored_in else ""
     details = _NO_XML.sub("\ufffd", "\n".join(filter(None, (result.description, *rows, stored))))

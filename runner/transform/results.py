@@ -8,6 +8,8 @@ from textwrap import wrap
 from typing import Any
 
 from runner.errors import ExitCode
+from runner.text_table import TextTable
+from runner.words import plural
 
 KINDS = {"models": ("model", "seed"), "tests": ("test",), "sources": ("source",)}
 """dbt's resource types, by what people call them."""
@@ -154,16 +156,11 @@ def describe_age(source: NodeResult) -> str:
     return f"last loaded {source.max_loaded_at:%Y-%m-%d %H:%M} UTC"
 
 
-def count_rows(test: NodeResult) -> str:
-    """Return how many rows failed a test."""
-    return f"{test.failures} row{'' if test.failures == 1 else 's'}"
-
-
 def _head(result: NodeResult) -> str:
     if result.kind == "source" and not result.message:
         what = f"source {result.name} is stale: {describe_age(result)}"
     elif result.kind == "test":
-        told = count_rows(result) if result.failures else result.message
+        told = plural(result.failures, "row") if result.failures else result.message
         what = f"{result.name}: {told} ({result.model})"
     else:
         what = f"{result.kind} {result.name}: {result.message}"
@@ -176,11 +173,9 @@ def _meaning(result: NodeResult) -> str:
 
 def _draw_rows(test: NodeResult) -> list[str]:
     """Return the sample as lines of a table, cut to the width of a page, and where all rows are."""
-    columns = []
-    for name in test.sample[0] if test.sample else ():
-        cells = [name, *(_cut(row[name]) for row in test.sample)]
-        columns.append([cell.ljust(max(map(len, cells))) for cell in cells])
-    lines = ["  ".join(cells).rstrip() for cells in zip(*columns, strict=True)]
+    header = list(test.sample[0]) if test.sample else []
+    rows = [[_cut(row[name]) for name in header] for row in test.sample]
+    lines = TextTable(header, rows, names=len(header)).draw().splitlines()
     lines = [f"{line[: _LINE - 2]} …" if len(line) > _LINE else line for line in lines]
     return [*lines, f"Rows: {test.stored_in}"] if test.stored_in else lines
 
