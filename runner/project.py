@@ -78,6 +78,14 @@ class Project:
         """The column of a raw table that says when a row was loaded."""
         return str(self.var("loaded_at_field"))
 
+    @property
+    def loaded_at_timezone(self) -> str | None:
+        """The zone of load times that have none; None where they all have one."""
+        value = self.overrides.get(
+            "loaded_at_timezone", _declared_vars(self.root)["loaded_at_timezone"]
+        )
+        return None if value is None else str(parse_var("loaded_at_timezone", value))
+
     def schema(self, custom_schema: str) -> str:
         """Return the schema that macros/overrides/get_custom_schema.sql gives on this target.
 

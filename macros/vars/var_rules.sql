@@ -42,6 +42,7 @@
             "mature_after_days": {"type": "integer", "at_least": 0, "at_most": 36600},
             "raw_schema": {"type": "identifier"},
             "loaded_at_field": {"type": "identifier"},
+            "loaded_at_timezone": {"type": "timezone", "is_optional": true},
             "freshness_warn_hours": {"type": "integer", "at_least": 1, "at_most": 100000},
             "freshness_error_hours": {"type": "integer", "at_least": 1, "at_most": 100000},
             "full_check": {"type": "boolean"},

@@ -17,11 +17,11 @@ def freshness(invocation: Invocation) -> ExitCode:
     from runner.transform.dbt_runner import Dbt
     from runner.transform.results import describe_age, exit_code
     from runner.warehouse.connection import open_warehouse
-    from runner.warehouse.raw_contract import check_raw_contract
+    from runner.warehouse.raw_contract import check_raw_tables
 
     project = invocation.project
     with open_warehouse(project) as connection:
-        check_raw_contract(connection, project.raw_schema, project.loaded_at_field)
+        check_raw_tables(connection, project)
         results = Dbt.open(project).freshness()
     # dbt tells of its hooks as well, which are of interest only where one has failed.
     shown = [result for result in results if result.kind == "source" or result.is_bad]

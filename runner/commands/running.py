@@ -99,11 +99,11 @@ def show_plan(
     """Print which months a run would process, and why."""
     from runner.months.plan import Findings, find_what_to_heal, make_plan
     from runner.warehouse.connection import open_warehouse
-    from runner.warehouse.raw_contract import check_raw_contract
+    from runner.warehouse.raw_contract import check_raw_tables
 
     project = invocation.project
     with open_warehouse(project) as connection:
-        check_raw_contract(connection, project.raw_schema, project.loaded_at_field)
+        check_raw_tables(connection, project)
         found = find_what_to_heal(connection, project, window) if heal else Findings()
         planned = make_plan(connection, project, window, found, requested=requested)
     invocation.console.say(planned.describe())

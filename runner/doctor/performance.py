@@ -16,7 +16,7 @@ from runner.errors import FunnelError
 from runner.months.window import Window, today_in
 from runner.project import ANALYTICS, Project
 from runner.warehouse.connection import find_built_range, open_warehouse
-from runner.warehouse.raw_contract import RAW_TABLES, RawTable, check_raw_contract
+from runner.warehouse.raw_contract import RAW_TABLES, RawTable, check_raw_tables
 
 BYTES_PER_DEAL = 150
 """What the group of a deal and KPI takes in memory while a month is counted."""
@@ -31,7 +31,7 @@ def examine_performance(project: Project) -> Iterator[Finding]:
     """
     try:
         with open_warehouse(project) as connection:
-            check_raw_contract(connection, project.raw_schema, project.loaded_at_field)
+            check_raw_tables(connection, project)
             _, last_day = find_built_range(connection, project.schema(ANALYTICS))
             window = Window(
                 last_day or today_in(str(project.var("timezone"))),

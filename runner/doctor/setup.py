@@ -13,7 +13,7 @@ from runner.project import ANALYTICS, AUDIT, BUILT_SCHEMAS, REPORTING, Project
 from runner.transform.packages import is_installed
 from runner.var_rules import parse_var
 from runner.warehouse.connection import DAILY_TABLES, open_warehouse, table_exists
-from runner.warehouse.raw_contract import RAW_TABLES, check_raw_contract
+from runner.warehouse.raw_contract import RAW_TABLES, check_raw_tables
 
 OLDEST_SERVER = 14
 REPORT_READER_VARIABLE = "FUNNEL_REPORT_READER"
@@ -62,7 +62,7 @@ def _examine_warehouse(project: Project, connection: Connection) -> Iterator[Fin
     yield _examine_server(connection)
     raw_schema, loaded_at_field = project.raw_schema, project.loaded_at_field
     try:
-        check_raw_contract(connection, raw_schema, loaded_at_field)
+        check_raw_tables(connection, project)
         yield Finding("raw tables", "ok", raw_schema)
         yield from _examine_raw_tables(connection, raw_schema, loaded_at_field)
     except FunnelError as error:

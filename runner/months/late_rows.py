@@ -8,7 +8,7 @@ something else there, it goes back by these hours.
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from datetime import date, datetime, timedelta, timezone
+from datetime import date, datetime, timedelta
 
 from psycopg2 import sql
 from psycopg2.extensions import connection as Connection  # noqa: N812 - a class in lower case
@@ -70,6 +70,8 @@ def find_late_rows(
         (now,) = cursor.fetchone() or (None,)
     with connection, connection.cursor() as cursor:
         cursor.execute("set transaction isolation level repeatable read, read only")
+        # In which the server compares a load time without a zone with a moment.
+        cursor.execute("set local timezone = %s", (project.loaded_at_timezone or "UTC",))
         if since:
             unchanged = _recent_rows(cursor, project, since.seen_until) == since.recent_rows
             begin = since.seen_until if unchanged else since.seen_until - OVERLAP
@@ -105,7 +107,7 @@ def _rows_by_month(
                 event_time=sql.Identifier(table.event_time),
                 table=sql.Identifier(project.raw_schema, table.name),
                 loaded_at=sql.Identifier(project.loaded_at_field),
-                begin=_moment(begin),
+                begin=sql.Literal(begin),
             ),
             {"timezone": project.var("timezone"), "first_month": first_month},
         )
@@ -127,15 +129,9 @@ def _recent_rows(cursor: Cursor, project: Project, until: datetime) -> dict[str,
             sql.SQL(query).format(
                 table=sql.Identifier(project.raw_schema, table.name),
                 loaded_at=sql.Identifier(project.loaded_at_field),
-                begin=_moment(until - OVERLAP),
-                end=_moment(until),
+                begin=sql.Literal(until - OVERLAP),
+                end=sql.Literal(until),
             )
         )
         (recent[table.name],) = cursor.fetchone() or ("",)
     return recent
-
-
-def _moment(moment: datetime) -> sql.Composable:
-    # As text without a type, it takes the type of the column, and so its index; in UTC, because a
-    # column without time zone ignores the offset.
-    return sql.Literal(moment.astimezone(timezone.utc).isoformat())

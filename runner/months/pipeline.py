@@ -24,7 +24,7 @@ from runner.transform.failing_rows import keep_failing_rows
 from runner.transform.results import NodeResult, count_statuses, exit_code, problems
 from runner.warehouse.connection import DAILY_TABLES, MART_TABLES, open_warehouse
 from runner.warehouse.lock import hold_lock
-from runner.warehouse.raw_contract import check_raw_contract
+from runner.warehouse.raw_contract import check_raw_tables
 
 
 @dataclass(frozen=True)
@@ -208,7 +208,7 @@ def open_pipeline(
     ):
         _limit_patience(connection, project, options.lock_timeout)
         close_open_runs(connection, project.schema(META), "crashed")
-        check_raw_contract(connection, project.raw_schema, project.loaded_at_field)
+        check_raw_tables(connection, project)
         try:
             yield Pipeline(project, connection, console, command, Dbt.open(project))
         except KeyboardInterrupt:

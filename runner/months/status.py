@@ -20,7 +20,7 @@ from runner.months.verify import VERIFIED_MONTHS
 from runner.project import ANALYTICS, META, Project
 from runner.warehouse.connection import find_built_range, open_warehouse, table_exists
 from runner.warehouse.lock import describe_holder
-from runner.warehouse.raw_contract import RAW_TABLES, check_raw_contract
+from runner.warehouse.raw_contract import RAW_TABLES, check_raw_tables
 
 
 @dataclass(frozen=True)
@@ -92,7 +92,7 @@ def read_status(project: Project) -> Status:
     """
     analytics, meta = project.schema(ANALYTICS), project.schema(META)
     with open_warehouse(project) as connection:
-        check_raw_contract(connection, project.raw_schema, project.loaded_at_field)
+        check_raw_tables(connection, project)
         first_day, last_day = find_built_range(connection, analytics)
         drifted, verified_at = _read_verification(connection, project, first_day, last_day)
         unfinished = find_unfinished(connection, meta)
@@ -165,7 +165,10 @@ def read_load_times(connection: Connection, project: Project) -> dict[str, datet
     found = {}
     for table in RAW_TABLES:
         if table.event_time:
-            query = sql.SQL("select max({}) from {}").format(
+            query = sql.SQL(
+                "set local timezone = {}; select cast(max({}) as timestamptz) from {}"
+            ).format(
+                sql.Literal(project.loaded_at_timezone or "UTC"),
                 sql.Identifier(project.loaded_at_field),
                 sql.Identifier(project.raw_schema, table.name),
             )

@@ -46,10 +46,10 @@ class Window:
         """Refuse what the macros would refuse, before anything starts."""
         parse_var("backfill_period", self.backfill_period)
         parse_var("months", self.months)
-        if not EARLIEST + timedelta(days=self.backfill_period) <= self.source_dt <= LATEST:
+        if self.first_day(first_build=True) < EARLIEST or self.source_dt > LATEST:
             raise FunnelError(
                 f"the window would begin before {EARLIEST} or end after {LATEST}",
-                hint="Choose another --source-dt or a smaller --backfill-period.",
+                hint="Choose another --source-dt, or a smaller --backfill-period or --months.",
             )
 
     @property

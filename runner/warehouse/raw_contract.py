@@ -6,11 +6,23 @@ from typing import Literal
 from psycopg2.extensions import connection as Connection  # noqa: N812 - a class in lower case
 
 from runner.errors import FunnelError
+from runner.project import Project
+from runner.var_rules import refuse_var
 
 ColumnType = Literal["bigint", "boolean", "jsonb", "text", "timestamp"]
 
 LONGEST_NAME = 255
 """Characters of a name or key; an index entry of Postgres holds no more than some 2,700 bytes."""
+
+
+ACCEPTED_TYPES: dict[ColumnType, tuple[str, ...]] = {
+    "bigint": ("bigint", "integer", "smallint"),
+    "boolean": ("boolean",),
+    "jsonb": ("jsonb", "json", "text", "character varying"),
+    "text": ("text", "character varying"),
+    "timestamp": ("timestamp without time zone",),
+}
+"""What a column may be, the best first; has_declared_types.sql says the same to dbt."""
 
 
 @dataclass(frozen=True)
@@ -132,17 +144,33 @@ def find_columns(connection: Connection, raw_schema: str) -> dict[str, dict[str,
     return found
 
 
-def check_raw_contract(connection: Connection, raw_schema: str, loaded_at_field: str) -> None:
-    """Check that the database holds what the models read.
+def check_raw_tables(connection: Connection, project: Project) -> None:
+    """Check that the project's raw tables are what its models read.
+
+    Raises:
+        FunnelError: As `check_raw_contract`.
+    """
+    check_raw_contract(
+        connection, project.raw_schema, project.loaded_at_field, project.loaded_at_timezone
+    )
+
+
+def check_raw_contract(
+    connection: Connection,
+    raw_schema: str,
+    loaded_at_field: str,
+    loaded_at_timezone: str | None = None,
+) -> None:
+    """Check that the database holds what the models read, in types that build every model.
 
     Args:
         connection: A connection; what it needs is the catalog, no privilege on the tables.
         raw_schema: The schema of the raw tables (var `raw_schema`).
         loaded_at_field: The column that says when a row was loaded (var `loaded_at_field`).
+        loaded_at_timezone: The zone of load times that have none (var `loaded_at_timezone`).
 
     Raises:
-        FunnelError: The schema, a table or a column is missing, or an event's time is not a
-            timestamp without time zone.
+        FunnelError: The schema, a table or a column is missing, or a column has another type.
     """
     found = find_columns(connection, raw_schema)
     if found is None:
@@ -157,26 +185,59 @@ def check_raw_contract(connection: Connection, raw_schema: str, loaded_at_field:
             hint="Load all six raw tables with `funnel load DIR`, or set the var raw_schema.",
         )
     for table in RAW_TABLES:
-        _check_columns(table, found[table.name], raw_schema, loaded_at_field)
+        name, types = f"{raw_schema}.{table.name}", found[table.name]
+        _check_columns(table, name, types)
+        _check_load_time(name, types, loaded_at_field, loaded_at_timezone)
+    if loaded_at_timezone:
+        _check_timezone(connection, loaded_at_timezone)
 
 
-def _check_columns(
-    table: RawTable, types: dict[str, str], raw_schema: str, loaded_at_field: str
-) -> None:
+def _check_columns(table: RawTable, name: str, types: dict[str, str]) -> None:
     missing = [column.name for column in table.columns if column.name not in types]
     if missing:
         raise FunnelError(
-            f"table {raw_schema}.{table.name} has no column {', '.join(missing)}",
+            f"table {name} has no column {', '.join(missing)}",
             hint="It needs: " + ", ".join(f"{c.name} {c.type}" for c in table.columns) + ".",
         )
-    if loaded_at_field not in types:
+    for column in table.columns:
+        needed, *others = ACCEPTED_TYPES[column.type]
+        if types[column.name] in (needed, *others):
+            continue
+        is_time = column.type == "timestamp"
+        cast = (
+            f"{column.name} at time zone 'UTC'" if is_time else f"cast({column.name} as {needed})"
+        )
         raise FunnelError(
-            f"table {raw_schema}.{table.name} has no column {loaded_at_field}",
+            f"column {name}.{column.name} is a {types[column.name]}, funnel needs a {needed}"
+            + (", in UTC" if is_time else ""),
+            hint=f"Read it through a view with `{cast}`, and set the var raw_schema to its schema.",
+        )
+
+
+def _check_load_time(
+    name: str, types: dict[str, str], loaded_at_field: str, loaded_at_timezone: str | None
+) -> None:
+    found = types.get(loaded_at_field)
+    if found is None:
+        raise FunnelError(
+            f"table {name} has no column {loaded_at_field}",
             hint="Set the var loaded_at_field to the column in which your loader writes its time.",
         )
-    if table.event_time and types[table.event_time] != "timestamp without time zone":
+    if found == "timestamp without time zone" and loaded_at_timezone is None:
         raise FunnelError(
-            f"column {raw_schema}.{table.name}.{table.event_time} is a "
-            f"{types[table.event_time]}, funnel needs a timestamp without time zone, in UTC",
-            hint=f"Read it through a view with `{table.event_time} at time zone 'UTC'`.",
+            f"column {name}.{loaded_at_field} has no time zone",
+            hint="Set the var loaded_at_timezone to the zone your loader writes, such as UTC.",
         )
+    if not found.startswith("timestamp "):
+        raise FunnelError(
+            f"column {name}.{loaded_at_field} is a {found}, funnel needs a timestamp",
+            hint="Read it through a view that makes it one; where it counts seconds,"
+            f" with `to_timestamp(cast({loaded_at_field} as double precision))`.",
+        )
+
+
+def _check_timezone(connection: Connection, name: str) -> None:
+    with connection.cursor() as cursor:
+        cursor.execute("select from pg_catalog.pg_timezone_names where name = %s", (name,))
+        if cursor.fetchone() is None:
+            raise refuse_var("loaded_at_timezone", name)

@@ -659,7 +659,7 @@ _RAW = (
         "Another loader lands the flag of done activities as text.",
         Stage.RAW,
         "drop view activity_staging cascade; alter table activity alter done type text",
-        ("activity_has_declared_types",),
+        ("funnel run: column pipedrive_raw.activity.done is a text, funnel needs a boolean",),
     ),
     Corruption(
         "times with a time zone",
@@ -676,12 +676,30 @@ _RAW = (
         "Another loader lands deal ids as text.",
         Stage.RAW,
         "drop view activity_staging cascade; alter table activity alter deal_id type text",
-        ("activity_has_declared_types",),
+        ("funnel run: column pipedrive_raw.activity.deal_id is a text, funnel needs a bigint",),
+    ),
+    Corruption(
+        "load times as text",
+        "Another loader writes its load times as numbers in a text.",
+        Stage.RAW,
+        """
+        drop view deal_staging cascade;
+        alter table deal_changes alter _loaded_at drop default;
+        alter table deal_changes alter _loaded_at type text using '1732000000.5';
+        """,
+        ("funnel run: column pipedrive_raw.deal_changes._loaded_at is a text, *",),
+    ),
+    Corruption(
+        "load times without a zone",
+        "Another loader writes its load times in local time.",
+        Stage.RAW,
+        "drop view activity_staging cascade; alter table activity alter _loaded_at type timestamp",
+        ("funnel run: column pipedrive_raw.activity._loaded_at has no time zone",),
     ),
     Corruption(
         "types of another loader",
-        "Another loader lands ids and flags of all raw tables as text.",
-        Stage.RAW,
+        "Another loader lands ids and flags of all raw tables as text, and plain dbt reads them.",
+        Stage.BUILT,
         """
         drop schema pipedrive_staging cascade;
         alter table activity alter deal_id type text;

@@ -81,6 +81,7 @@ IN_TWO_DAYS = str(date.today() + timedelta(days=2))
         (["run", "--source-dt", IN_TWO_DAYS], "is in the future"),
         (["run", "--source-dt", "9999-12-31", "--allow-future"], "is not a date"),
         (["run", "--source-dt", "1970-01-01"], "would begin before 1970-01-01"),
+        (["plan", "--months", "1200"], "would begin before 1970-01-01"),
         (["run", "--backfill-period", "-1"], "-1 is not in the range"),
         (["run", "--months", "0"], "0 is not in the range"),
         (["run", "--vars", "{timezone: Mars/Olympus}"], 'such as Europe/Berlin: "Mars/Olympus"'),

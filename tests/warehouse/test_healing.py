@@ -3,6 +3,7 @@
 import json
 import shutil
 from contextlib import closing
+from datetime import datetime, timedelta, timezone
 from pathlib import Path
 
 import psycopg2
@@ -147,21 +148,35 @@ def test_a_changed_funnel_is_noticed_and_rebuilt(built: Funnel, tmp_path: Path) 
     ) == [("Signing",)]
 
 
-def test_a_load_time_without_time_zone_is_utc(empty: Funnel, tmp_path: Path) -> None:
+@pytest.mark.parametrize("zone", ["UTC", "America/New_York", "Asia/Tokyo"])
+def test_a_load_time_without_a_zone_is_in_the_declared_one(
+    empty: Funnel, tmp_path: Path, zone: str
+) -> None:
     write_demo(tmp_path)
     empty.done("load", str(tmp_path))
+    local = f"at time zone '{zone}'"
     for table in ("activity", "deal_changes"):
         empty.query(
             f"alter table pipedrive_raw.{table} alter _loaded_at drop default, alter _loaded_at"
-            " type timestamp using (_loaded_at - interval '8 hours') at time zone 'UTC'"
+            f" type timestamp using (_loaded_at - interval '8 hours') {local}"
         )
     tokyo = Funnel(empty.home, {"PGTZ": "Asia/Tokyo"})
-    june = ("--source-dt", "2024-06-30")
+    refused = tokyo("run", "--source-dt", "2024-06-30")
+    assert refused.returncode == 2
+    assert "column pipedrive_raw.activity._loaded_at has no time zone. Set the" in refused.stderr
+    declared = ("--vars", f"{{loaded_at_timezone: {zone}}}")
+    june = ("--source-dt", "2024-06-30", *declared)
     tokyo.done("run", *june, "--months", "6", "--no-tests", "--no-freshness")
     assert "2024-02" not in plan(tokyo, *june)
-    utc_now = "clock_timestamp() at time zone 'UTC'"
-    empty.query(LATE_ROW.format(time="2024-02-10 12:00", loaded_at=utc_now))
+    empty.query(LATE_ROW.format(time="2024-02-10 12:00", loaded_at=f"clock_timestamp() {local}"))
     assert plan(tokyo, *june)["2024-02"] == ["late rows"]
+    status = json.loads(tokyo.done("status", *declared, "--json").stdout)["last_loaded_at"]
+    sources = json.loads(tokyo("freshness", *declared, "--json").stdout)["sources"]
+    found = {source["name"]: source["max_loaded_at"] for source in sources}
+    for table, hours in (("activity", 8), ("deal_changes", 0)):
+        for moment in (status[table], found[table]):
+            age = datetime.now(timezone.utc) - datetime.fromisoformat(moment)
+            assert timedelta(0) < age - timedelta(hours=hours) < timedelta(minutes=30)
 
 
 def test_a_run_that_the_ledger_cannot_record_builds_nothing(built: Funnel) -> None:

@@ -1,5 +1,6 @@
 """The loader against a real Postgres: what it accepts, what it refuses, and that it is atomic."""
 
+import ast
 import os
 import re
 import socket
@@ -14,6 +15,7 @@ from typing import Any
 
 import psycopg2
 import pytest
+from homes import ROOT
 from malformed_exports import GOOD as FILES
 from psycopg2 import sql
 from psycopg2.extensions import connection as Connection  # noqa: N812 - a class in lower case
@@ -24,7 +26,7 @@ from runner.postgres.server import LocalPostgres
 from runner.raw import load as load_module
 from runner.raw.files import count_bytes
 from runner.raw.load import LoadResult, load
-from runner.warehouse.raw_contract import RAW_TABLES, check_raw_contract
+from runner.warehouse.raw_contract import ACCEPTED_TYPES, RAW_TABLES, check_raw_contract
 
 RAW = "pipedrive_raw"
 LOADED_AT = "_loaded_at"
@@ -1051,6 +1053,97 @@ def test_the_contract_names_what_is_missing(
     assert contract_error(warehouse_connection).message == (
         "schema pipedrive_raw has no table users"
     )
+
+
+@pytest.mark.parametrize(
+    ("column", "found", "message", "hint"),
+    [
+        (
+            "activity.deal_id",
+            "numeric",
+            "a numeric, funnel needs a bigint",
+            "cast(deal_id as bigint)",
+        ),
+        (
+            "deal_changes.deal_id",
+            "text",
+            "a text, funnel needs a bigint",
+            "cast(deal_id as bigint)",
+        ),
+        ("users.id", "double precision", "a double precision, funnel needs a bigint", "cast(id as"),
+        ("activity.done", "text", "a text, funnel needs a boolean", "cast(done as boolean)"),
+        (
+            "deal_changes.new_value",
+            "jsonb",
+            "a jsonb, funnel needs a text",
+            "cast(new_value as text)",
+        ),
+        (
+            "users.modified",
+            "timestamptz",
+            "a timestamp with time zone, funnel needs a timestamp without time zone, in UTC",
+            "modified at time zone 'UTC'",
+        ),
+        (
+            "deal_changes._loaded_at",
+            "text",
+            "a text, funnel needs a timestamp",
+            "to_timestamp(cast(",
+        ),
+        (
+            "activity._loaded_at",
+            "bigint",
+            "a bigint, funnel needs a timestamp",
+            "to_timestamp(cast(",
+        ),
+        ("stages._loaded_at", "date", "a date, funnel needs a timestamp", "to_timestamp(cast("),
+    ],
+)
+def test_the_contract_refuses_a_type_that_breaks_a_model(  # noqa: PLR0913
+    warehouse_connection: Connection,
+    directory: Path,
+    column: str,
+    found: str,
+    message: str,
+    hint: str,
+) -> None:
+    run_load(warehouse_connection, directory)
+    table, _, name = column.partition(".")
+    run_sql(
+        warehouse_connection,
+        f"alter table {RAW}.{table} alter {name} drop default, alter {name} drop not null",
+        f"alter table {RAW}.{table} alter {name} type {found} using null",
+    )
+    error = contract_error(warehouse_connection)
+    assert error.message == f"column {RAW}.{column} is {message}"
+    assert hint in error.hint
+    assert refusal(warehouse_connection, directory).message == error.message
+
+
+def test_a_load_time_without_a_zone_needs_a_zone_that_the_server_knows(
+    warehouse_connection: Connection, directory: Path
+) -> None:
+    run_load(warehouse_connection, directory)
+    run_sql(warehouse_connection, f"alter table {RAW}.users alter {LOADED_AT} type timestamp")
+    error = contract_error(warehouse_connection)
+    assert error.message == "column pipedrive_raw.users._loaded_at has no time zone"
+    assert "loaded_at_timezone" in error.hint
+    check_raw_contract(warehouse_connection, RAW, LOADED_AT, "America/New_York")
+    for unknown in (
+        "Mars/Olympus",
+        "GMT+2",
+        "+02:00",
+    ):  # Postgres takes the last two, sign reversed
+        with pytest.raises(FunnelError, match="var loaded_at_timezone must be a name"):
+            check_raw_contract(warehouse_connection, RAW, LOADED_AT, unknown)
+
+
+def test_dbt_and_funnel_accept_the_same_types() -> None:
+    test = ROOT / "tests" / "data" / "generic" / "has_declared_types.sql"
+    kinds = re.search(r"set kinds = (\{.*?\}) %", test.read_text(), re.DOTALL)
+    assert kinds
+    accepted = {name: list(types) for name, types in ACCEPTED_TYPES.items()}
+    assert {"boolean": ["boolean"], **ast.literal_eval(kinds[1])} == accepted
 
 
 def test_the_contract_can_be_checked_without_a_privilege_on_personal_data(

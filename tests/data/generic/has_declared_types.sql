@@ -2,7 +2,7 @@
 {% test has_declared_types(model) %}
 
 {%- set kinds = {
-    'bigint': ['bigint', 'integer', 'smallint', 'numeric'],
+    'bigint': ['bigint', 'integer', 'smallint'],
     'text': ['text', 'character varying'],
     'jsonb': ['jsonb', 'json', 'text', 'character varying'],
     'timestamp': ['timestamp without time zone'],
