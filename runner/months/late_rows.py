@@ -16,6 +16,7 @@ from psycopg2.extensions import cursor as Cursor  # noqa: N812
 
 from runner.project import Project
 from runner.warehouse.raw_contract import RAW_TABLES
+from runner.words import plural
 
 OVERLAP = timedelta(hours=6)
 """The longest loading transaction whose rows are sure to be found."""
@@ -49,7 +50,7 @@ class LateRows:
 
     def describe(self) -> str:
         """Return the reason for processing the month again."""
-        return f"{self.count:,} late row{'s' if self.count > 1 else ''} from {self.oldest} on"
+        return f"{plural(self.count, 'late row')} from {self.oldest} on"
 
 
 def find_late_rows(

@@ -18,9 +18,11 @@ from runner.months.ledger import (
 from runner.months.plan import find_gaps
 from runner.months.verify import VERIFIED_MONTHS
 from runner.project import ANALYTICS, META, Project
+from runner.text_table import TextTable
 from runner.warehouse.connection import find_built_range, open_warehouse, table_exists
 from runner.warehouse.lock import describe_holder
 from runner.warehouse.raw_contract import RAW_TABLES, check_raw_tables
+from runner.words import minute
 
 
 @dataclass(frozen=True)
@@ -72,15 +74,15 @@ class Status:
             "to resume": f"{left.command} {left.next_day} to {left.last}" if left else "",
         }
         for table, moment in self.last_loaded_at.items():
-            lines[f"{table} loaded"] = f"{moment:%Y-%m-%d %H:%M %Z}" if moment else "never"
-        width = max(map(len, lines))
-        return "\n".join(f"{name:{width}}  {said}" for name, said in lines.items() if said)
+            lines[f"{table} loaded"] = minute(moment)
+        rows = [line for line in lines.items() if line[1]]
+        return TextTable((), rows, names=1, has_note=True).draw()
 
     def _describe_drift(self) -> str:
         if self.drifted_months:
             return f"{', '.join(self.drifted_months)}: repair with funnel verify --repair"
         if self.verified_at:
-            return f"none, verified {self.verified_at:%Y-%m-%d %H:%M %Z}"
+            return f"none, verified {minute(self.verified_at)}"
         return "not known: funnel verify"
 
 
@@ -115,7 +117,7 @@ def _describe_run(run: RecordedRun | None) -> str:
     if run is None:
         return "none"
     months = f"{run.months[0]} to {run.months[-1]}" if run.months else "no month"
-    return f"{run.command}, {run.outcome}, {months}, began {run.started_at:%Y-%m-%d %H:%M %Z}"
+    return f"{run.command}, {run.outcome}, {months}, began {minute(run.started_at)}"
 
 
 def _read_verification(

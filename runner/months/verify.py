@@ -20,6 +20,7 @@ from runner.months.backfill import Backfill
 from runner.months.pipeline import Pipeline, RunOptions, open_pipeline
 from runner.months.window import Window
 from runner.project import ANALYTICS, META, REPORTING, Project
+from runner.text_table import TextTable
 from runner.transform.results import describe_problems, exit_code
 from runner.warehouse.connection import (
     DAILY_TABLES,
@@ -28,6 +29,7 @@ from runner.warehouse.connection import (
     find_built_range,
     table_exists,
 )
+from runner.words import count, plural
 
 VERIFIED_MONTHS = "verified_months"
 
@@ -96,18 +98,13 @@ class Verification:
         tables: dict[tuple[str, str, str, str], list[str]] = {}
         for drift in self.drift:
             numbers = (drift.stored_deals_count, drift.true_deals_count)
-            stored, counted = ("-" if number is None else f"{number:,}" for number in numbers)
-            days = f"{drift.rows} day{'s' if drift.rows > 1 else ''} of "
-            place = (days if drift.table in DAILY_TABLES else "") + drift.table
+            stored, counted = (count(number) or "-" for number in numbers)
+            days = f"{plural(drift.rows, 'day')} of " if drift.table in DAILY_TABLES else ""
+            place = days + drift.table
             tables.setdefault((drift.month, drift.kpi_name, stored, counted), []).append(place)
-        head = ("month", "KPI", "stored", "true")
-        widths = [max(map(len, column)) for column in zip(head, *tables, strict=True)]
-        lines = [(head, ["in"]), *tables.items()] if tables else []
-        return "\n".join(
-            f"{month:{widths[0]}}  {kpi:{widths[1]}}  {stored:>{widths[2]}}  {counted:>{widths[3]}}"
-            f"  {', '.join(names)}"
-            for (month, kpi, stored, counted), names in lines
-        )
+        rows = [(*numbers, ", ".join(places)) for numbers, places in tables.items()]
+        header = ("month", "KPI", "stored", "true", "in") if rows else ()
+        return TextTable(header, rows, has_note=True).draw()
 
 
 def verify(
