@@ -9,7 +9,7 @@ import click
 from runner.commands.options import Invocation, batch_option, command_options, writing_options
 from runner.commands.running import run_batches
 from runner.errors import ExitCode, FunnelError
-from runner.project import ANALYTICS, Project
+from runner.project import Project
 from runner.words import year_month
 
 
@@ -60,10 +60,11 @@ def rebuild(
 
 
 def _last_day_built(project: Project) -> date:
-    from runner.warehouse.connection import find_built_range, open_warehouse
+    from runner.months.state import read_state
+    from runner.warehouse.connection import open_warehouse
 
     with open_warehouse(project) as connection:
-        _, last_day = find_built_range(connection, project.schema(ANALYTICS))
+        last_day = read_state(connection, project).last_day
     if last_day is None:
         raise FunnelError("nothing is built yet", hint="Type `funnel run`.")
     return last_day

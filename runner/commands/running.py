@@ -97,16 +97,17 @@ def show_plan(
     invocation: Invocation, window: Window, *, heal: bool, requested: bool = False
 ) -> None:
     """Print which months a run would process, and why."""
-    from runner.months.plan import Findings, find_what_to_heal, make_plan
+    from runner.months.plan import make_plan
+    from runner.months.state import read_state
     from runner.warehouse.connection import open_warehouse
-    from runner.warehouse.raw_contract import check_raw_tables
+    from runner.warehouse.explain import estimate_rows
 
     project = invocation.project
     with open_warehouse(project) as connection:
-        check_raw_tables(connection, project)
-        found = find_what_to_heal(connection, project, window) if heal else Findings()
-        planned = make_plan(connection, project, window, found, requested=requested)
+        state = read_state(connection, project)
+        planned = make_plan(window, state, with_healing=heal, requested=requested)
+        rows = estimate_rows(connection, project, planned.ranges())
     invocation.console.say(planned.describe())
     if planned.outdated_months:
         invocation.console.warn(planned.warning())
-    invocation.console.show(planned.draw(project.target), planned.document())
+    invocation.console.show(planned.draw(project.target, rows), planned.document(rows))

@@ -1,11 +1,10 @@
 """Why a run is slow on somebody's database: plans, indexes, statistics and settings.
 
-Nothing is executed: the server is asked how it would read the window, and what it knows.
+No model is executed: the server is asked how it would read the window, and what it knows.
 """
 
-import json
 from collections.abc import Iterator
-from datetime import date, timedelta
+from datetime import timedelta
 from typing import Any
 
 from psycopg2 import sql
@@ -13,10 +12,12 @@ from psycopg2.extensions import connection as Connection  # noqa: N812 - a class
 
 from runner.doctor.setup import Finding, has_leading_index
 from runner.errors import FunnelError
+from runner.months.state import read_state
 from runner.months.window import Window, today_in
-from runner.project import ANALYTICS, Project
-from runner.warehouse.connection import find_built_range, open_warehouse
-from runner.warehouse.raw_contract import RAW_TABLES, RawTable, check_raw_tables
+from runner.project import Project
+from runner.warehouse.connection import open_warehouse
+from runner.warehouse.explain import explain, lies_in
+from runner.warehouse.raw_contract import RAW_TABLES, RawTable
 
 BYTES_PER_DEAL = 150
 """What the group of a deal and KPI takes in memory while a month is counted."""
@@ -31,15 +32,16 @@ def examine_performance(project: Project) -> Iterator[Finding]:
     """
     try:
         with open_warehouse(project) as connection:
-            check_raw_tables(connection, project)
-            _, last_day = find_built_range(connection, project.schema(ANALYTICS))
+            state = read_state(connection, project)
             window = Window(
-                last_day or today_in(str(project.var("timezone"))),
+                state.last_day or today_in(str(project.var("timezone"))),
                 backfill_period=int(project.var("backfill_period")),
             )
             rows_a_month = 0
             for table in RAW_TABLES:
                 if table.event_time:
+                    if state.estimated_rows[table.name] < 0:
+                        yield _advise_analysis(f"{project.raw_schema}.{table.name}")
                     found, rows = _examine_table(connection, project, table, window)
                     yield from found
                     rows_a_month = max(rows_a_month, rows // len(window.processed_months()))
@@ -58,27 +60,19 @@ def _examine_table(
     """
     name = f"{project.raw_schema}.{table.name}"
     findings = []
-    if not _is_analyzed(connection, project.raw_schema, table.name):
-        findings.append(
-            Finding(
-                f"statistics of {name}",
-                "warn",
-                "never gathered, so the server guesses how many rows a window holds",
-                f"analyze {name};",
-            )
-        )
     plans = []
+    end = window.last_day + timedelta(days=1)
     for column in table.indexed_columns(project.loaded_at_field):
         if column == "deal_id":
             reading = "a deal"
             condition: sql.Composable = sql.SQL("{} = 0").format(sql.Identifier(column))
         elif column == table.event_time:
             reading = "the window"
-            condition = _between(column, window.first_day(), window.last_day)
+            condition = lies_in(column, [(window.first_day(), end)])
         else:
             reading = "what was loaded in a day"
-            condition = _between(column, window.last_day, window.last_day)
-        plan = _explain(connection, project, table, condition)
+            condition = lies_in(column, [(window.last_day, end)])
+        plan = explain(connection, project, table.name, condition)
         plans.append(plan)
         detail = f"reads {reading} through {_describe(plan)}"
         if has_leading_index(connection, project.raw_schema, table.name, column):
@@ -95,28 +89,13 @@ def _examine_table(
     return findings, int(plans[0]["Plan Rows"])
 
 
-def _between(column: str, begin: date, last_day: date) -> sql.Composable:
-    """Return the condition that a time lies on one day through another."""
-    return sql.SQL("{column} >= {begin} and {column} < {end}").format(
-        column=sql.Identifier(column),
-        begin=sql.Literal(str(begin)),
-        end=sql.Literal(str(last_day + timedelta(days=1))),
+def _advise_analysis(table: str) -> Finding:
+    return Finding(
+        f"statistics of {table}",
+        "warn",
+        "never gathered, so the server guesses how many rows a window holds",
+        f"analyze {table};",
     )
-
-
-def _explain(
-    connection: Connection, project: Project, table: RawTable, condition: sql.Composable
-) -> dict[str, Any]:
-    """Return the server's plan for the rows of a table that meet a condition."""
-    query = sql.SQL("explain (format json) select from {} where {}").format(
-        sql.Identifier(project.raw_schema, table.name), condition
-    )
-    with connection.cursor() as cursor:
-        cursor.execute(query)
-        (plans,) = cursor.fetchone() or ("[]",)
-    parsed = json.loads(plans) if isinstance(plans, str) else plans
-    plan: dict[str, Any] = parsed[0]["Plan"]
-    return plan
 
 
 def _describe(plan: dict[str, Any]) -> str:
@@ -132,17 +111,6 @@ def _nodes(plan: dict[str, Any]) -> Iterator[dict[str, Any]]:
     yield plan
     for child in plan.get("Plans", []):
         yield from _nodes(child)
-
-
-def _is_analyzed(connection: Connection, schema: str, table: str) -> bool:
-    """Return whether the server has ever counted a table; of a view it cannot."""
-    with connection.cursor() as cursor:
-        cursor.execute(
-            "select reltuples >= 0 or relkind not in ('r', 'p', 'm') from pg_catalog.pg_class"
-            " where oid = to_regclass(%s)",
-            (sql.Identifier(schema, table).as_string(connection),),
-        )
-        return cursor.fetchone() == (True,)
 
 
 def _examine_memory(connection: Connection, megabytes: int, rows_a_month: int) -> Finding:

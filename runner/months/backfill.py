@@ -16,7 +16,6 @@ from psycopg2.extensions import connection as Connection  # noqa: N812 - a class
 from runner.console import Console
 from runner.errors import ExitCode, FunnelError
 from runner.months.pipeline import Pipeline, RunOptions, RunReport, open_pipeline
-from runner.months.plan import Findings
 from runner.months.window import Window, window_between
 from runner.project import META, Project
 from runner.warehouse.connection import DAILY_TABLES, create_schema, table_exists
@@ -89,27 +88,27 @@ def run_backfill(
     begin = time.monotonic()
     command = backfill.command if backfill else "backfill"
     purpose = f"{backfill.first} to {backfill.last}" if backfill else "--resume"
-    with open_pipeline(project, console, command, purpose, options) as pipeline:
+    with open_pipeline(project, console, command, purpose, options) as opened:
         schema = project.schema(META)
-        number, backfill = _begin(pipeline.connection, schema, backfill)
-        # Looked up once, before the first batch reads: what is loaded later is for the next run.
-        rest = window_between(backfill.next_day, backfill.last)
-        found = pipeline.find_what_to_heal(rest, options)
+        number, backfill = _begin(opened.connection, schema, backfill)
         windows = list(backfill.batches())
+        pipeline = _batch_pipeline(opened, backfill, windows)
         reasons: dict[str, tuple[str, ...]] = {}
         try:
             with _progress(console, backfill, windows) as advance:
                 for window in windows:
                     is_last = window is windows[-1]
-                    report = _batch_pipeline(pipeline, backfill, windows).process(
+                    report = pipeline.process(
                         window,
                         _batch_options(window, windows, options),
-                        found if is_last else Findings(),
                         deals_from=backfill.first.replace(day=1),
                     )
                     reasons |= report.plan.reasons
                     if report.exit_code is not ExitCode.DONE:
                         break
+                    # No second look: what is loaded meanwhile is for the next run.
+                    state = pipeline.state.counted(report.plan.months, window.last_day)
+                    pipeline = replace(pipeline, state=state)
                     _note(pipeline.connection, schema, number, window, is_last=is_last)
                     advance(window)
         except BaseException:
@@ -134,7 +133,7 @@ def _batch_options(window: Window, windows: Sequence[Window], options: RunOption
         return options
     # What they read is made anew by the first batch, and by the last one, which builds everything.
     select = tuple(f"+{model}" if is_first else model for model in _BATCH_MODELS)
-    return replace(options, select=select, with_tests=False)
+    return replace(options, select=select, with_tests=False, with_healing=False)
 
 
 @contextmanager

@@ -11,11 +11,11 @@ from dataclasses import dataclass
 from datetime import date, datetime, timedelta
 
 from psycopg2 import sql
-from psycopg2.extensions import connection as Connection  # noqa: N812 - a class in lower case
-from psycopg2.extensions import cursor as Cursor  # noqa: N812
+from psycopg2.extensions import cursor as Cursor  # noqa: N812 - a class in lower case
 
+from runner.months.window import EARLIEST, LATEST
 from runner.project import Project
-from runner.warehouse.raw_contract import RAW_TABLES
+from runner.warehouse.raw_contract import EVENT_TIMES
 from runner.words import plural
 
 OVERLAP = timedelta(hours=6)
@@ -54,85 +54,67 @@ class LateRows:
 
 
 def find_late_rows(
-    connection: Connection, project: Project, since: Watermark | None, first_month: date
+    cursor: Cursor, project: Project, since: Watermark | None, now: datetime
 ) -> tuple[dict[str, LateRows], Watermark]:
     """Return what was loaded since a watermark, by month as 'YYYY-MM', and the next watermark.
 
     Args:
-        connection: A connection to the warehouse.
+        cursor: Asks within one snapshot.
         project: Names the raw tables and the reporting time zone.
         since: What an earlier look has returned; without it no row is late.
-        first_month: First day of the first month built; earlier events are nobody's.
+        now: The moment of this look, before that of the snapshot.
     """
-    found: dict[str, LateRows] = {}
-    # One snapshot for all: what it does not see now, the next look will notice.
-    with connection, connection.cursor() as cursor:
-        cursor.execute("select clock_timestamp()")
-        (now,) = cursor.fetchone() or (None,)
-    with connection, connection.cursor() as cursor:
-        cursor.execute("set transaction isolation level repeatable read, read only")
-        # In which the server compares a load time without a zone with a moment.
-        cursor.execute("set local timezone = %s", (project.loaded_at_timezone or "UTC",))
-        if since:
-            unchanged = _recent_rows(cursor, project, since.seen_until) == since.recent_rows
-            begin = since.seen_until if unchanged else since.seen_until - OVERLAP
-            for month, rows in _rows_by_month(cursor, project, begin, first_month):
-                before = found.get(month)
-                found[month] = (
-                    LateRows(before.count + rows.count, min(before.oldest, rows.oldest))
-                    if before
-                    else rows
-                )
-        return dict(sorted(found.items())), Watermark(now, _recent_rows(cursor, project, now))
+    # In which the server compares a load time without a zone with a moment.
+    cursor.execute("set local timezone = %s", (project.loaded_at_timezone or "UTC",))
+    recent_rows = _recent_rows(cursor, project, now)
+    if since is None:
+        return {}, Watermark(now, recent_rows)
+    unchanged = _recent_rows(cursor, project, since.seen_until) == since.recent_rows
+    begin = since.seen_until if unchanged else since.seen_until - OVERLAP
+    return _rows_by_month(cursor, project, begin), Watermark(now, recent_rows)
 
 
-def _rows_by_month(
-    cursor: Cursor, project: Project, begin: datetime, first_month: date
-) -> list[tuple[str, LateRows]]:
+def _rows_by_month(cursor: Cursor, project: Project, begin: datetime) -> dict[str, LateRows]:
     query = """
-        select to_char(local_time, 'YYYY-MM'), count(*), cast(min(local_time) as date)
-        from (
-            select {event_time} at time zone 'UTC' at time zone %(timezone)s as local_time
-            from {table}
-            where {loaded_at} >= {begin}
-        ) as loaded
-        where local_time >= %(first_month)s
-        group by 1
+        select {event_time} at time zone 'UTC' at time zone {timezone} as local_time
+        from {table}
+        where {loaded_at} >= {begin}
     """
-    found = []
-    for table in RAW_TABLES:
-        if table.event_time is None:
-            continue
-        cursor.execute(
-            sql.SQL(query).format(
-                event_time=sql.Identifier(table.event_time),
-                table=sql.Identifier(project.raw_schema, table.name),
-                loaded_at=sql.Identifier(project.loaded_at_field),
-                begin=sql.Literal(begin),
-            ),
-            {"timezone": project.var("timezone"), "first_month": first_month},
-        )
-        found += [(month, LateRows(count, oldest)) for month, count, oldest in cursor.fetchall()]
-    return found
+    loaded = _of_each_table(
+        query, project, begin=sql.Literal(begin), timezone=sql.Literal(project.var("timezone"))
+    )
+    months = """
+        select to_char(local_time, 'YYYY-MM'), count(*), cast(min(local_time) as date)
+        from ({}) as loaded
+        where local_time >= %s and local_time < %s
+        group by 1
+        order by 1
+    """
+    # No run has a window beyond these.
+    cursor.execute(sql.SQL(months).format(loaded), (EARLIEST, LATEST))
+    return {month: LateRows(count, oldest) for month, count, oldest in cursor.fetchall()}
 
 
 def _recent_rows(cursor: Cursor, project: Project, until: datetime) -> dict[str, str]:
     query = """
-        select concat(count(*), ' ', sum(extract(epoch from {loaded_at})))
+        select {name}, concat(count(*), ' ', sum(extract(epoch from {loaded_at})))
         from {table}
         where {loaded_at} >= {begin} and {loaded_at} < {end}
     """
-    recent = {}
-    for table in RAW_TABLES:
-        if table.event_time is None:
-            continue
-        cursor.execute(
-            sql.SQL(query).format(
-                table=sql.Identifier(project.raw_schema, table.name),
-                loaded_at=sql.Identifier(project.loaded_at_field),
-                begin=sql.Literal(until - OVERLAP),
-                end=sql.Literal(until),
-            )
+    limits = {"begin": sql.Literal(until - OVERLAP), "end": sql.Literal(until)}
+    cursor.execute(_of_each_table(query, project, **limits))
+    return dict(cursor.fetchall())
+
+
+def _of_each_table(query: str, project: Project, **parts: sql.Composable) -> sql.Composed:
+    """Return a query of all raw tables of events."""
+    return sql.SQL(" union all ").join(
+        sql.SQL(query).format(
+            name=sql.Literal(table),
+            table=sql.Identifier(project.raw_schema, table),
+            event_time=sql.Identifier(event_time),
+            loaded_at=sql.Identifier(project.loaded_at_field),
+            **parts,
         )
-        (recent[table.name],) = cursor.fetchone() or ("",)
-    return recent
+        for table, event_time in EVENT_TIMES.items()
+    )

@@ -80,8 +80,6 @@ def read_watermark(connection: Connection, schema: str) -> Watermark | None:
 
     Before the first such run it is the moment at which the first run of all began.
     """
-    if not table_exists(connection, schema, RUNS):
-        return None
     query = """
         select seen_until, recent_rows from (
             select seen_until, recent_rows from {} where seen_until is not null
@@ -105,8 +103,6 @@ def read_deals_known_through(connection: Connection, schema: str) -> date | None
     A run that did not come to its end may have set some of them back; one of plain dbt was not
     told what they knew before.
     """
-    if not table_exists(connection, schema, RUNS):
-        return None
     # Through JSON, because a ledger of an earlier version lacks the two columns.
     query = """
         with
@@ -144,36 +140,23 @@ def record_watermark(connection: Connection, schema: str, watermark: Watermark) 
         )
 
 
-def find_outdated_months(connection: Connection, schema: str, definition: str) -> tuple[str, ...]:
-    """Return the months counted under another definition of the funnel, as 'YYYY-MM'.
+def read_definitions(connection: Connection, schema: str) -> dict[str, set[str]]:
+    """Return the hashes of the definitions under which each month ('YYYY-MM') was counted.
 
     A run that failed may have counted a month in one of the two daily tables.
     """
-    if not table_exists(connection, schema, RUNS):
-        return ()
     query = """
-        with
-        counted as (
-            select month, definition, started_at, is_complete
-            from {} cross join unnest(months) as month
-        ),
-        last_complete as (
-            select month, max(started_at) as started_at
-            from counted
-            where is_complete
-            group by month
-        )
-        select distinct month
-        from counted
-        left join last_complete using (month)
-        where
-            counted.started_at >= coalesce(last_complete.started_at, '-infinity')
-            and counted.definition <> %s
-        order by month
+        select months, definition, is_complete from {}
+        group by months, definition, is_complete order by max(started_at)
     """
+    hashes: dict[str, set[str]] = {}
     with connection.cursor() as cursor:
-        cursor.execute(_about_runs(query, schema), (definition,))
-        return tuple(month for (month,) in cursor.fetchall())
+        cursor.execute(_about_runs(query, schema))
+        for months, definition, is_complete in cursor.fetchall():
+            for month in months:
+                before = set() if is_complete else hashes.get(month, set())
+                hashes[month] = before | {definition}
+    return hashes
 
 
 def read_last_run(connection: Connection, schema: str, *, good: bool = False) -> RecordedRun | None:

@@ -14,7 +14,8 @@ from runner import __version__
 from runner.console import Console
 from runner.errors import ExitCode, FunnelError
 from runner.months.ledger import close_open_runs, record_watermark
-from runner.months.plan import Findings, Plan, find_what_to_heal, make_plan
+from runner.months.plan import Plan, make_plan
+from runner.months.state import State, read_state
 from runner.months.window import Window
 from runner.project import ANALYTICS, AUDIT, META, Project
 from runner.show.rows import FunnelStep, Period, read_rows
@@ -24,7 +25,6 @@ from runner.transform.failing_rows import keep_failing_rows
 from runner.transform.results import NodeResult, count_statuses, exit_code, problems
 from runner.warehouse.connection import DAILY_TABLES, MART_TABLES, open_warehouse
 from runner.warehouse.lock import hold_lock
-from runner.warehouse.raw_contract import check_raw_tables
 
 
 @dataclass(frozen=True)
@@ -96,6 +96,7 @@ class Pipeline:
         console: Where it talks.
         command: Name of the command, for the ledger.
         dbt: The project parsed once.
+        state: The target as it was before the command wrote anything.
     """
 
     project: Project
@@ -103,36 +104,21 @@ class Pipeline:
     console: Console
     command: str
     dbt: Dbt
+    state: State
 
     @property
     def recorded_as(self) -> list[str]:
         """What the ledger says of this command's dbt runs."""
         return [f"funnel {self.command}", f"funnel {__version__}"]
 
-    def find_what_to_heal(self, window: Window, options: RunOptions) -> Findings:
-        """Return what lies outside of a window and is to be processed with it.
-
-        Raises:
-            FunnelError: The warehouse cannot be read.
-        """
-        if not options.with_healing:
-            return Findings()
-        return find_what_to_heal(self.connection, self.project, window)
-
     def process(
-        self,
-        window: Window,
-        options: RunOptions,
-        found: Findings | None = None,
-        *,
-        deals_from: date | None = None,
+        self, window: Window, options: RunOptions, *, deals_from: date | None = None
     ) -> RunReport:
         """Process a window and what is to be healed beside it.
 
         Args:
             window: What to process.
             options: What to do beside.
-            found: What to heal, if that is known already.
             deals_from: First day of what earlier windows processed without computing deals.
 
         Raises:
@@ -140,10 +126,9 @@ class Pipeline:
         """
         begin = time.monotonic()
         plan = make_plan(
-            self.connection,
-            self.project,
             window,
-            self.find_what_to_heal(window, options) if found is None else found,
+            self.state,
+            with_healing=options.with_healing,
             requested=self.command != "run",
             deals_from=deals_from,
         )
@@ -208,9 +193,9 @@ def open_pipeline(
     ):
         _limit_patience(connection, project, options.lock_timeout)
         close_open_runs(connection, project.schema(META), "crashed")
-        check_raw_tables(connection, project)
+        state = read_state(connection, project)
         try:
-            yield Pipeline(project, connection, console, command, Dbt.open(project))
+            yield Pipeline(project, connection, console, command, Dbt.open(project), state)
         except KeyboardInterrupt:
             with suppress(psycopg2.Error):  # else the next run writes down that it crashed
                 close_open_runs(connection, project.schema(META), "interrupted")

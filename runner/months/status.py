@@ -8,20 +8,14 @@ from psycopg2 import sql
 from psycopg2.extensions import connection as Connection  # noqa: N812 - a class in lower case
 
 from runner.months.backfill import Backfill, find_unfinished
-from runner.months.ledger import (
-    RUNS,
-    RecordedRun,
-    find_outdated_months,
-    hash_definition,
-    read_last_run,
-)
-from runner.months.plan import find_gaps
+from runner.months.ledger import RUNS, RecordedRun, read_last_run
+from runner.months.state import read_state
 from runner.months.verify import VERIFIED_MONTHS
 from runner.project import ANALYTICS, META, Project
 from runner.text_table import TextTable
-from runner.warehouse.connection import find_built_range, open_warehouse, table_exists
+from runner.warehouse.connection import open_warehouse, table_exists
 from runner.warehouse.lock import describe_holder
-from runner.warehouse.raw_contract import RAW_TABLES, check_raw_tables
+from runner.warehouse.raw_contract import EVENT_TIMES
 from runner.words import minute
 
 
@@ -94,8 +88,8 @@ def read_status(project: Project) -> Status:
     """
     analytics, meta = project.schema(ANALYTICS), project.schema(META)
     with open_warehouse(project) as connection:
-        check_raw_tables(connection, project)
-        first_day, last_day = find_built_range(connection, analytics)
+        state = read_state(connection, project)
+        first_day, last_day = state.first_day, state.last_day
         drifted, verified_at = _read_verification(connection, project, first_day, last_day)
         unfinished = find_unfinished(connection, meta)
         return Status(
@@ -103,10 +97,10 @@ def read_status(project: Project) -> Status:
             last_good_run=read_last_run(connection, meta, good=True),
             first_day=first_day,
             last_day=last_day,
-            gaps=find_gaps(connection, analytics, last_day) if last_day else (),
+            gaps=state.find_gaps(last_day) if last_day else (),
             drifted_months=drifted,
             verified_at=verified_at,
-            outdated_months=find_outdated_months(connection, meta, hash_definition(project.root)),
+            outdated_months=state.outdated_months,
             unfinished_backfill=unfinished[1] if unfinished else None,
             last_loaded_at=read_load_times(connection, project),
             running=describe_holder(connection, analytics),
@@ -165,16 +159,14 @@ def _read_verification(
 def read_load_times(connection: Connection, project: Project) -> dict[str, datetime | None]:
     """Return when the newest row of each raw table of events was loaded."""
     found = {}
-    for table in RAW_TABLES:
-        if table.event_time:
-            query = sql.SQL(
-                "set local timezone = {}; select cast(max({}) as timestamptz) from {}"
-            ).format(
-                sql.Literal(project.loaded_at_timezone or "UTC"),
-                sql.Identifier(project.loaded_at_field),
-                sql.Identifier(project.raw_schema, table.name),
-            )
-            with connection.cursor() as cursor:
-                cursor.execute(query)
-                (found[table.name],) = cursor.fetchone() or (None,)
+    for table in EVENT_TIMES:
+        query = sql.SQL("set local timezone = {}; select cast(max({}) as timestamptz) from {}")
+        parts = (
+            sql.Literal(project.loaded_at_timezone or "UTC"),
+            sql.Identifier(project.loaded_at_field),
+            sql.Identifier(project.raw_schema, table),
+        )
+        with connection.cursor() as cursor:
+            cursor.execute(query.format(*parts))
+            (found[table],) = cursor.fetchone() or (None,)
     return found

@@ -7,7 +7,7 @@ rows deleted long ago, an event moved in place out of an old month, hand edits, 
 
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
-from datetime import date, timedelta
+from datetime import date
 from typing import Any
 
 from dateutil.relativedelta import relativedelta
@@ -18,15 +18,13 @@ from runner.console import Console
 from runner.errors import ExitCode, FunnelError
 from runner.months.backfill import Backfill
 from runner.months.pipeline import Pipeline, RunOptions, open_pipeline
-from runner.months.window import Window
+from runner.months.window import Window, days_of
 from runner.project import ANALYTICS, META, REPORTING, Project
 from runner.text_table import TextTable
 from runner.transform.results import describe_problems, exit_code
 from runner.warehouse.connection import (
     DAILY_TABLES,
-    built_through,
     create_schema,
-    find_built_range,
     table_exists,
 )
 from runner.words import count, plural
@@ -150,7 +148,7 @@ def verify(
 
 def _find_range(pipeline: Pipeline, first: date | None, last: date | None) -> Backfill:
     schema = pipeline.project.schema(ANALYTICS)
-    first_built, last_built = find_built_range(pipeline.connection, schema)
+    first_built, last_built = pipeline.state.first_day, pipeline.state.last_day
     if first_built is None or last_built is None:
         raise FunnelError("nothing is built yet", hint="Type `funnel run`.")
     tables = [(schema, table) for pair in _MONTHLY.items() for table in pair]
@@ -164,17 +162,16 @@ def _find_range(pipeline: Pipeline, first: date | None, last: date | None) -> Ba
             f"nothing is built from {first or first_built} to {last or last_built}",
             hint=f"Days are built from {first_built} to {last_built}.",
         )
-    next_month = end.replace(day=1) + relativedelta(months=1)
-    built = built_through(pipeline.connection, schema, end) or next_month - timedelta(days=1)
+    month = f"{end:%Y-%m}"
+    built = pipeline.state.built_through(month) or max(days_of(month))
     return Backfill("verify", begin, max(end, built), "year", next_day=begin)
 
 
 def _repair(pipeline: Pipeline, everything: Backfill, found: Verification) -> Verification:
     months = tuple(sorted({drift.month for drift in found.drift}))
     *others, latest = months
-    month_end = date.fromisoformat(f"{latest}-01") + relativedelta(months=1, days=-1)
     window = Window(
-        min(month_end, everything.last),
+        min(max(days_of(latest)), everything.last),
         backfill_period=0,
         reprocess_months=tuple(others),
     )

@@ -4,7 +4,9 @@ The same arithmetic as the macros window_months and last_day_to_process, which d
 for planning and for telling people. Dates are inclusive.
 """
 
+import functools
 import re
+from calendar import monthrange
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import date, datetime, timedelta, timezone
@@ -67,12 +69,8 @@ class Window:
 
     def processed_months(self, *, first_build: bool = False) -> tuple[str, ...]:
         """Return the months processed, as 'YYYY-MM', oldest first."""
-        month = self.first_day(first_build=first_build)
-        months = set(self.reprocess_months)
-        while month <= self.source_dt:
-            months.add(f"{month:%Y-%m}")
-            month += relativedelta(months=1)
-        return tuple(sorted(months))
+        base = months_between(self.first_day(first_build=first_build), self.source_dt)
+        return tuple(sorted({*base, *self.reprocess_months}))
 
     def dbt_vars(self) -> Mapping[str, Any]:
         """Return the window as dbt vars."""
@@ -104,6 +102,19 @@ def window_between(first: date, last: date) -> Window:
         )
     months = (last.year - first.year) * 12 + last.month - first.month + 1
     return Window(last, backfill_period=(last - first).days, months=months)
+
+
+def months_between(first: date, last: date) -> tuple[str, ...]:
+    """Return the months from that of one day to that of another as 'YYYY-MM', both included."""
+    numbers = range(first.year * 12 + first.month - 1, last.year * 12 + last.month)
+    return tuple(f"{number // 12:04}-{number % 12 + 1:02}" for number in numbers)
+
+
+@functools.cache
+def days_of(month: str) -> frozenset[date]:
+    """Return the days of a month, which is written 'YYYY-MM'."""
+    year, number = int(month[:4]), int(month[5:])
+    return frozenset(date(year, number, day) for day in range(1, monthrange(year, number)[1] + 1))
 
 
 def today_in(timezone_name: str) -> date:

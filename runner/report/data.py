@@ -11,7 +11,8 @@ from psycopg2 import sql
 from psycopg2.extensions import connection as Connection  # noqa: N812 - a class in lower case
 
 from runner.errors import FunnelError
-from runner.months.ledger import RecordedRun, read_deals_known_through, read_last_run
+from runner.months.ledger import RecordedRun, read_last_run
+from runner.months.state import read_state
 from runner.months.status import read_load_times
 from runner.project import ANALYTICS, META, Project
 from runner.show.rows import (
@@ -30,7 +31,7 @@ from runner.show.rows import (
     read_owner_names,
     read_rows,
 )
-from runner.warehouse.connection import connect, find_built_range, reading
+from runner.warehouse.connection import connect, reading
 
 TREND_MONTHS = 24
 COHORTS = 12
@@ -273,13 +274,13 @@ def _read_stalled(
 
 def _read_trust(connection: Connection, project: Project) -> Trust:
     meta = project.schema(META)
-    first_day, last_day = find_built_range(connection, project.schema(ANALYTICS))
+    state = read_state(connection, project)
+    first_day, last_day = state.first_day, state.last_day
     if first_day is None or last_day is None:
         raise FunnelError("no day is built", hint="Type `funnel run` or `funnel demo`.")
     run = read_last_run(connection, meta, good=True)
-    known_through = read_deals_known_through(connection, meta)
     return Trust(
-        reference_date=known_through or (run.source_dt if run else last_day),
+        reference_date=state.deals_known_through or (run.source_dt if run else last_day),
         first_day=first_day,
         last_day=last_day,
         last_loaded_at=read_load_times(connection, project),

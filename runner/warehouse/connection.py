@@ -4,12 +4,10 @@ import os
 import re
 from collections.abc import Iterator
 from contextlib import closing, contextmanager, nullcontext
-from datetime import date
 from pathlib import Path
 from typing import Any
 
 import psycopg2
-from dateutil.relativedelta import relativedelta
 from psycopg2 import sql
 from psycopg2.errors import InsufficientPrivilege, LockNotAvailable, QueryCanceled
 from psycopg2.extensions import connection as Connection  # noqa: N812 - a class in lower case
@@ -126,58 +124,6 @@ def create_schema(connection: Connection, schema: str) -> None:
                 f"cannot create schema {schema}: {error.diag.message_primary}",
                 hint="`funnel doctor` says which permissions are missing.",
             ) from error
-
-
-def built_through(connection: Connection, schema: str, month: date) -> date | None:
-    """Return the last day of a calendar month that either daily table holds, if any.
-
-    Args:
-        connection: A connection to the warehouse.
-        schema: The schema of the daily tables, as on the target.
-        month: Any day of the month.
-
-    Raises:
-        FunnelError: The tables cannot be read.
-    """
-    first_day = month.replace(day=1)
-    last_days = [
-        _last_day(connection, schema, table, first_day, first_day + relativedelta(months=1))
-        for table in DAILY_TABLES
-    ]
-    return max((day for day in last_days if day), default=None)
-
-
-def find_built_range(connection: Connection, schema: str) -> tuple[date | None, date | None]:
-    """Return the first and the last day that either daily table holds.
-
-    Args:
-        connection: A connection to the warehouse.
-        schema: The schema of the daily tables, as on the target.
-
-    Raises:
-        FunnelError: The tables cannot be read.
-    """
-    days: list[date] = []
-    for table in DAILY_TABLES:
-        if table_exists(connection, schema, table):
-            query = sql.SQL("select min(date), max(date) from {}")
-            with reading(schema, table), connection.cursor() as cursor:
-                cursor.execute(query.format(sql.Identifier(schema, table)))
-                days += [day for day in cursor.fetchone() or () if day]
-    return (min(days), max(days)) if days else (None, None)
-
-
-def _last_day(
-    connection: Connection, schema: str, table: str, first_day: date, end_day: date
-) -> date | None:
-    if not table_exists(connection, schema, table):
-        return None
-    name = sql.Identifier(schema, table)
-    newest = sql.SQL("select max(date) from {} where date >= %s and date < %s").format(name)
-    with reading(schema, table), connection.cursor() as cursor:
-        cursor.execute(newest, (first_day, end_day))
-        row: tuple[date | None] | None = cursor.fetchone()
-        return row[0] if row else None
 
 
 @contextmanager

@@ -110,6 +110,9 @@ RAW_TABLES = (
     ),
 )
 
+EVENT_TIMES = {table.name: table.event_time for table in RAW_TABLES if table.event_time}
+"""The tables of events, each with the column of their time."""
+
 # pg_catalog, not information_schema: that one hides columns the role may not read.
 _COLUMNS = """
     select class.relname, attribute.attname, format_type(attribute.atttypid, null)

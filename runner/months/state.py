@@ -1,0 +1,154 @@
+"""What planning knows of a warehouse: read once, in one snapshot."""
+
+from collections.abc import Collection, Mapping, Set
+from dataclasses import dataclass, field, replace
+from datetime import date
+
+from psycopg2 import sql
+from psycopg2.extensions import connection as Connection  # noqa: N812 - a class in lower case
+
+from runner.months.late_rows import LateRows, Watermark, find_late_rows
+from runner.months.ledger import (
+    RUNS,
+    hash_definition,
+    read_deals_known_through,
+    read_definitions,
+    read_watermark,
+)
+from runner.months.window import days_of, months_between
+from runner.project import ANALYTICS, META, Project
+from runner.warehouse.connection import DAILY_TABLES, reading
+from runner.warehouse.raw_contract import EVENT_TIMES, check_raw_tables
+
+
+@dataclass(frozen=True)
+class State:
+    """A warehouse as one look has found it. Months are 'YYYY-MM'.
+
+    Args:
+        built: The days that a daily table holds, by its name; a table that is not there is absent.
+        late_rows: Rows loaded since the last run that counted all that was loaded, by the month of
+            their event, whichever that is.
+        watermark: The moment of this look: up to then all is counted once the late rows are.
+        definition: The hash of the funnel's definition as it is now.
+        definitions: The hashes under which each month was counted: one, unless a run that failed
+            has counted one table of the month under another.
+        deals_known_through: The day through which the marts know all events; None where no run
+            has said so.
+        estimated_rows: Rows of each raw table of events by the server's statistics; -1 where it
+            has never gathered any, 0 for a view.
+    """
+
+    built: Mapping[str, Set[date]] = field(default_factory=dict)
+    late_rows: Mapping[str, LateRows] = field(default_factory=dict)
+    watermark: Watermark | None = None
+    definition: str = ""
+    definitions: Mapping[str, Collection[str]] = field(default_factory=dict)
+    deals_known_through: date | None = None
+    estimated_rows: Mapping[str, int] = field(default_factory=dict)
+
+    @property
+    def first_day(self) -> date | None:
+        """The first day that either daily table holds."""
+        return min((min(days) for days in self.built.values() if days), default=None)
+
+    @property
+    def last_day(self) -> date | None:
+        """The last day that either daily table holds."""
+        return max((max(days) for days in self.built.values() if days), default=None)
+
+    @property
+    def outdated_months(self) -> tuple[str, ...]:
+        """The months counted under another definition of the funnel, oldest first."""
+        return tuple(
+            month
+            for month, hashes in sorted(self.definitions.items())
+            if any(one != self.definition for one in hashes)
+        )
+
+    def built_through(self, month: str) -> date | None:
+        """Return the last day of a month that either daily table holds."""
+        due = days_of(month)
+        return max((day for days in self.built.values() for day in due & days), default=None)
+
+    def find_gaps(self, day: date) -> tuple[str, ...]:
+        """Return the months before that of a day that lack days in either daily table.
+
+        History begins with the first month built: earlier ones lack nothing.
+        """
+        return tuple(
+            month
+            for month in months_between(self.first_day or day, day)[:-1]
+            if not all(days_of(month) <= self.built.get(table, set()) for table in DAILY_TABLES)
+        )
+
+    def counted(self, months: Collection[str], last_day: date) -> "State":
+        """Return the state once months are counted through a day, without another look."""
+        days = {day for month in months for day in days_of(month) if day <= last_day}
+        return replace(
+            self,
+            built={table: days | self.built.get(table, set()) for table in DAILY_TABLES},
+            late_rows={
+                month: rows for month, rows in self.late_rows.items() if month not in months
+            },
+            definitions={**self.definitions, **{month: (self.definition,) for month in months}},
+        )
+
+
+def read_state(connection: Connection, project: Project) -> State:
+    """Look at the project's target. Writes nothing.
+
+    Raises:
+        FunnelError: A raw table is missing, or something cannot be read.
+    """
+    analytics, meta = project.schema(ANALYTICS), project.schema(META)
+    check_raw_tables(connection, project)
+    raw = {table: (project.raw_schema, table) for table in EVENT_TIMES}
+    with connection.cursor() as cursor:
+        # Before the snapshot: what that does not see, the next look will find.
+        cursor.execute("select clock_timestamp()")
+        (now,) = cursor.fetchone() or (None,)
+    with connection, connection.cursor() as cursor:
+        cursor.execute("set transaction isolation level repeatable read, read only")
+        daily = {table: (analytics, table) for table in DAILY_TABLES}
+        sizes = _read_sizes(connection, {**daily, RUNS: (meta, RUNS), **raw})
+        built = _read_days(connection, {table: daily[table] for table in daily if table in sizes})
+        has_ledger = RUNS in sizes
+        late_rows, watermark = find_late_rows(
+            cursor, project, read_watermark(connection, meta) if has_ledger else None, now
+        )
+        return State(
+            built=built,
+            late_rows=late_rows,
+            watermark=watermark,
+            definition=hash_definition(project.root),
+            definitions=read_definitions(connection, meta) if has_ledger else {},
+            deals_known_through=read_deals_known_through(connection, meta) if has_ledger else None,
+            estimated_rows={table: sizes[table] for table in raw},
+        )
+
+
+def _read_sizes(connection: Connection, tables: Mapping[str, tuple[str, str]]) -> dict[str, int]:
+    """Return the estimated rows of the tables that are there, by name."""
+    query = """
+        select name, cast(case when relkind in ('r', 'p', 'm') then reltuples else 0 end as bigint)
+        from unnest(%s, %s) as named (name, relation)
+        inner join pg_catalog.pg_class as class on class.oid = to_regclass(relation)
+    """
+    relations = [sql.Identifier(*place).as_string(connection) for place in tables.values()]
+    with reading(*next(iter(tables.values()))), connection.cursor() as cursor:
+        cursor.execute(query, (list(tables), relations))
+        return dict(cursor.fetchall())
+
+
+def _read_days(
+    connection: Connection, tables: Mapping[str, tuple[str, str]]
+) -> dict[str, set[date]]:
+    """Return the days that each table holds."""
+    days: dict[str, set[date]] = {}
+    for name, (schema, table) in tables.items():
+        query = sql.SQL("select distinct date from {}").format(sql.Identifier(schema, table))
+        with reading(schema, table), connection.cursor() as cursor:
+            cursor.execute(query)
+            days[name] = {day for (day,) in cursor.fetchall()}
+    return days

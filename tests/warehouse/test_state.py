@@ -1,0 +1,111 @@
+"""The state of a warehouse on a real server; what is planned from it: tests/unit/test_plan.py."""
+
+from collections.abc import Iterator, Mapping
+from contextlib import closing
+from datetime import date
+from pathlib import Path
+
+import psycopg2
+import pytest
+from homes import ROOT, Funnel
+from psycopg2.extensions import connection as Connection  # noqa: N812 - a class in lower case
+
+import runner.months.state
+from runner.errors import FunnelError
+from runner.months.late_rows import LateRows
+from runner.months.state import State, read_state
+from runner.postgres.server import LocalPostgres
+from runner.project import Project
+from runner.raw.demo_data import write_demo
+
+LOAD = (
+    "insert into pipedrive_raw.activity (type, deal_id, done, due_to)"
+    " values ('meeting', 1, true, '{}'), ('meeting', 2, true, null)"
+)
+
+
+@pytest.fixture
+def loaded(empty: Funnel, tmp_path: Path) -> Funnel:
+    write_demo(tmp_path)
+    empty.done("load", str(tmp_path))
+    return empty
+
+
+@pytest.fixture
+def connection(loaded: Funnel) -> Iterator[Connection]:
+    with closing(psycopg2.connect(LocalPostgres(loaded.home).url())) as connection:
+        connection.autocommit = True
+        yield connection
+
+
+@pytest.fixture
+def project(loaded: Funnel) -> Project:
+    return Project(ROOT, loaded.home)
+
+
+def test_of_tables_that_are_not_there_nothing_is_known(
+    loaded: Funnel, connection: Connection, project: Project
+) -> None:
+    state = read_state(connection, project)
+    assert (state.built, state.late_rows, state.definitions) == ({}, {}, {})
+    assert state.deals_known_through is None
+    assert state.estimated_rows["activity"] > 0
+    loaded.query("create schema pipedrive_analytics")
+    loaded.query("create table pipedrive_analytics.daily_deal_stats (date date)")
+    assert read_state(connection, project).built == {"daily_deal_stats": set()}
+    loaded.query(
+        "insert into pipedrive_analytics.daily_deal_stats"
+        " values ('2024-01-31'), ('2024-01-31'), ('2025-01-01')"
+    )
+    days = {date(2024, 1, 31), date(2025, 1, 1)}
+    assert read_state(connection, project).built == {"daily_deal_stats": days}
+
+
+def test_a_look_is_one_snapshot_and_the_next_one_finds_what_it_missed(
+    loaded: Funnel, connection: Connection, project: Project, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    june = ("--source-dt", "2024-06-30", "--months", "2", "--no-tests")
+    loaded.done("run", *june)
+    assert read_state(connection, project).late_rows == {}
+    read_days = runner.months.state._read_days
+
+    def load_and_read_days(
+        connection: Connection, tables: Mapping[str, tuple[str, str]]
+    ) -> Mapping[str, set[date]]:
+        for moment in ("1999-12-31 23:00", "2024-05-02", "2024-06-01", "2031-01-01"):
+            loaded.query(LOAD.format(moment))
+        return read_days(connection, tables)
+
+    with monkeypatch.context() as patch:
+        patch.setattr("runner.months.state._read_days", load_and_read_days)
+        blind = read_state(connection, project)
+    assert blind.late_rows == {}
+    found: State = read_state(
+        connection, Project(ROOT, loaded.home, overrides={"timezone": "Asia/Tokyo"})
+    )
+    assert found.late_rows == {
+        "2000-01": LateRows(1, date(2000, 1, 1)),
+        "2024-05": LateRows(1, date(2024, 5, 2)),
+        "2024-06": LateRows(1, date(2024, 6, 1)),
+        "2031-01": LateRows(1, date(2031, 1, 1)),
+    }
+    loaded.done("run", *june)
+    assert read_state(connection, project).late_rows == {}
+
+
+def test_what_may_not_be_read_is_named(
+    loaded: Funnel, connection: Connection, project: Project
+) -> None:
+    loaded.query("create schema pipedrive_analytics")
+    loaded.query("create table pipedrive_analytics.daily_deal_stats (date date)")
+    loaded.query("drop role if exists reader")
+    loaded.query("create role reader")
+    with connection.cursor() as cursor:
+        cursor.execute("set role reader")
+    with pytest.raises(FunnelError, match="permission denied for schema pipedrive_analytics"):
+        read_state(connection, project)
+    loaded.query("grant usage on schema pipedrive_analytics to reader")
+    loaded.query("grant usage on schema pipedrive_raw to reader")
+    refusal = "cannot read pipedrive_analytics.daily_deal_stats: permission denied for table"
+    with pytest.raises(FunnelError, match=refusal):
+        read_state(connection, project)
