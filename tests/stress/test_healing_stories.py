@@ -15,6 +15,7 @@ from dataclasses import dataclass, field
 from datetime import date, datetime, timedelta
 from pathlib import Path
 from tempfile import TemporaryDirectory
+from types import SimpleNamespace
 from typing import Any
 
 import psycopg2
@@ -230,7 +231,7 @@ def company() -> Iterator[Company]:
         made.execute("select pg_reload_conf()")
         made.execute(RAW_SCHEMA)
         # One parse for all runs, where each command would make its own.
-        patch.setattr("runner.months.pipeline.Dbt", lambda _: made.dbt)
+        patch.setattr("runner.months.pipeline.Dbt", SimpleNamespace(open=lambda _: made.dbt))
         yield made
 
 
