@@ -21,7 +21,7 @@ from runner.commands.show import show
 from runner.commands.status import status
 from runner.commands.test import test
 from runner.commands.verify import verify
-from runner.console import Console
+from runner.console import Console, give_up
 from runner.errors import ExitCode, FunnelError
 
 
@@ -64,6 +64,9 @@ def run_command_line() -> None:
     except click.ClickException as error:
         # A wrong option ends before the command knows its options.
         Console(as_json="--json" in sys.argv).fail(FunnelError(error.format_message()))
+        sys.exit(ExitCode.COULD_NOT_RUN)
+    except OSError as error:  # the help, which Click itself prints
+        Console().fail(give_up(sys.stdout, error))
         sys.exit(ExitCode.COULD_NOT_RUN)
     except (click.Abort, KeyboardInterrupt):
         Console().fail(FunnelError("interrupted"))

@@ -1,12 +1,19 @@
-"""What a person or a program reads: stdout is data, stderr is talk."""
+"""What a person or a program reads: stdout is data, stderr is talk.
+
+Names come from a CRM, where anybody can type anything: no character that a terminal obeys, or that
+turns the text around it, is ever written as it is.
+"""
 
 import json
 import os
+import re
 import sys
+import traceback
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
-from typing import Any
+from pathlib import Path
+from typing import Any, TextIO
 
 import click
 
@@ -14,6 +21,11 @@ from runner.errors import FunnelError
 
 Progress = Callable[[int, int], None]
 """Called with how much is done, and of how much."""
+
+_OBEYED = re.compile(
+    "[\x00-\x08\x0b-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069\ufeff\ud800-\udfff\ufffe\uffff]"
+)
+"""Control characters, marks of direction and halves of characters; not tab and line feed."""
 
 
 @dataclass(frozen=True)
@@ -33,26 +45,35 @@ class Console:
     def say(self, message: str, *, even_if_quiet: bool = False) -> None:
         """Tell a person something, on stderr."""
         if message and (even_if_quiet or not self.quiet):
-            write_line(message, err=True)
+            write_line(harmless(message), err=True)
 
     def warn(self, message: str) -> None:
         """Tell a person something that may need doing, on stderr."""
-        self.say(click.style("Warning: ", fg="yellow") + message)
+        if not self.quiet:
+            write_line(click.style("Warning: ", fg="yellow") + harmless(message), err=True)
 
-    def show(self, text: str, document: Mapping[str, Any]) -> None:
+    def show(self, text: str, document: Mapping[str, Any], *, raw: bool = False) -> None:
         """Print the command's data on stdout: `document` as JSON if asked for, else `text`."""
         if self.as_json:
-            write_line(json.dumps(document, indent=2, default=str, ensure_ascii=False))
+            _write_json(document)
         elif text:
-            write_line(printable(text))
+            write_line(printable(text if raw else harmless(text)))
 
     def fail(self, error: FunnelError) -> None:
         """Print an error: one line on stderr, and an object on stdout if JSON was asked for."""
         if self.as_json:
             parts = {"message": error.message, "hint": error.hint, "exit_code": error.exit_code}
-            write_line(json.dumps({"error": parts}, indent=2))
+            with suppress(FunnelError):  # nowhere to write to; stderr says it
+                _write_json({"error": parts})
         sentence = f"{error.message}. {error.hint}".strip() if error.hint else error.message
-        write_line(click.style("Error: ", fg="red") + " ".join(sentence.split()), err=True)
+        write_line(
+            click.style("Error: ", fg="red") + harmless(" ".join(sentence.split())), err=True
+        )
+
+    def trace(self) -> None:
+        """Print the traceback of the present exception, if asked for."""
+        if self.debug:
+            write_line(harmless(traceback.format_exc()), err=True)
 
     @contextmanager
     def progress(self, label: str) -> Iterator[Progress | None]:
@@ -89,13 +110,57 @@ class Console:
 
 
 def write_line(text: str, *, err: bool = False) -> None:
-    """Print a line; where its reader has left, as `head` does, go on without one."""
+    """Print a line; where its reader has left, as `head` does, go on without one.
+
+    Raises:
+        FunnelError: Stdout cannot be written, as on a full disk.
+    """
     try:
         click.echo(text, err=err)
-    except BrokenPipeError:
-        nowhere = os.open(os.devnull, os.O_WRONLY)
-        os.dup2(nowhere, (sys.stderr if err else sys.stdout).fileno())
-        os.close(nowhere)
+    except OSError as error:
+        refused = give_up(sys.stderr if err else sys.stdout, error)
+        if not err and not isinstance(error, BrokenPipeError):
+            raise refused from error
+
+
+def give_up(stream: TextIO, error: OSError) -> FunnelError:
+    """Write no more to a stream that cannot be written, not even what is left; return the error."""
+    nowhere = os.open(os.devnull, os.O_WRONLY)
+    os.dup2(nowhere, stream.fileno())
+    os.close(nowhere)
+    return FunnelError(f"cannot write to {stream.name.strip('<>')}: {error.strerror}")
+
+
+def _write_json(document: Mapping[str, Any]) -> None:
+    text = json.dumps(document, indent=2, default=str, ensure_ascii=False)
+    write_line(_OBEYED.sub(lambda found: f"\\u{ord(found[0]):04x}", text))
+
+
+def harmless(text: str) -> str:
+    """Return a text with a sign in place of each character that a terminal would obey."""
+    return _OBEYED.sub("\ufffd", text)
+
+
+def write_file(path: Path, content: bytes) -> None:
+    """Write a whole file or none: aside, then renamed.
+
+    Raises:
+        FunnelError: It cannot be written.
+    """
+    target = path.resolve()
+    aside = target.with_name(f".{target.name}.{os.getpid()}")
+    try:
+        if target.exists() and not target.is_file():
+            target.write_bytes(content)  # a device or a pipe
+            return
+        try:
+            aside.write_bytes(content)
+            aside.replace(target)
+        except OSError:
+            aside.unlink(missing_ok=True)
+            raise
+    except OSError as error:
+        raise FunnelError(f"cannot write {path}: {error.strerror}") from error
 
 
 def printable(text: str) -> str:

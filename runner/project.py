@@ -48,7 +48,12 @@ class Project:
         Raises:
             FunnelError: There is no dbt_project.yml of funnel in either place.
         """
-        here = Path.cwd()
+        try:
+            here = Path.cwd()
+        except OSError as error:
+            raise FunnelError(
+                "the working folder is gone", hint="Change into another one."
+            ) from error
         for folder in (here, *here.parents, Path(__file__).resolve().parent.parent):
             if _is_project(folder):
                 home = Path(os.environ.get("FUNNEL_HOME") or folder / ".funnel")

@@ -2,7 +2,6 @@
 
 import functools
 import re
-import traceback
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import date
@@ -12,6 +11,7 @@ import click
 
 from runner.console import Console
 from runner.errors import ExitCode, FunnelError
+from runner.masking import mask_emails
 from runner.months.window import parse_date, today_in
 from runner.project import TARGETS, Project
 from runner.var_rules import find_rule
@@ -81,17 +81,15 @@ def command_options(function: Callable[..., int | None]) -> Callable[..., None]:
             project = Project.find(target, _parse_vars(vars_text), debug=debug)
             code = function(Invocation(project, console), **options)
         except FunnelError as error:
-            if debug:
-                traceback.print_exc()
+            console.trace()
             console.fail(error)
             code = error.exit_code
         except (KeyboardInterrupt, click.Abort):
             console.fail(FunnelError("interrupted", exit_code=ExitCode.INTERRUPTED))
             code = ExitCode.INTERRUPTED
         except Exception as error:
-            if debug:
-                raise
-            said = str(error).strip().partition("\n")[0]
+            console.trace()
+            said = mask_emails(str(error).strip().partition("\n")[0])
             console.fail(
                 FunnelError(
                     f"unexpected {type(error).__name__}: {said}",

@@ -6,7 +6,7 @@ from pathlib import Path
 import click
 
 from runner.commands.options import Invocation, command_options, parse_month
-from runner.errors import FunnelError
+from runner.console import write_file
 from runner.words import year_month
 
 FORMATS = ("html", "png", "svg")
@@ -65,10 +65,7 @@ def report(
     else:
         content = draw_picture(data, file_format)
     path = output or Path(f"funnel-{data.month:%Y-%m}.{file_format}")
-    try:
-        path.write_bytes(content)
-    except OSError as error:
-        raise FunnelError(f"cannot write {path}: {error.strerror}") from error
+    write_file(path, content)
     if browser:
         webbrowser.open(path.resolve().as_uri())
     invocation.console.show(

@@ -13,6 +13,7 @@ NAMES = ("funnel", "conversion", "velocity", "losses", "owners", "stalled", "for
 @click.option("--month", metavar="YYYY-MM", help="The month to show; the latest one if not given.")
 @click.option("--last", type=range_of("months"), metavar="N", help="Show the last N months.")
 @click.option("--csv", "as_csv", is_flag=True, help="Print CSV, with the columns of the model.")
+@click.option("--raw", is_flag=True, help="With --csv: cells as they are, formulas too.")
 @click.option("--names", is_flag=True, help="Show the names of owners, not their ids.")
 @command_options
 def show(
@@ -21,6 +22,7 @@ def show(
     month: str | None,
     last: int | None,
     as_csv: bool,
+    raw: bool,
     names: bool,
 ) -> None:
     """Show the funnel: a month as bars, or the last months side by side.
@@ -50,6 +52,8 @@ def show(
         raise FunnelError("--month and --last exclude each other", hint="Give one of the two.")
     if as_csv and console.as_json:
         raise FunnelError("--csv and --json exclude each other", hint="Give one of the two.")
+    if raw and not as_csv:
+        raise FunnelError("--raw is for --csv", hint="Add --csv.")
     if shown.default_months is None and (month or last):
         raise FunnelError(
             f"{view} is as of the reference date", hint="Leave --month and --last out."
@@ -61,5 +65,5 @@ def show(
         require_built(connection, project)
         owners = read_owner_names(connection, project) if names else {}
         seen = read_view(connection, project, shown, month=first_day, last=last, names=owners)
-    text = csv_view(shown, seen) if as_csv else shown.draw(seen, terminal_width())
-    console.show(text, document_view(shown, seen))
+    text = csv_view(shown, seen, raw=raw) if as_csv else shown.draw(seen, terminal_width())
+    console.show(text, document_view(shown, seen), raw=raw)

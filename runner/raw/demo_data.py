@@ -5,6 +5,7 @@ function whose numbers Python promises to keep.
 """
 
 import csv
+import io
 import json
 import random
 from collections.abc import Iterable, Mapping, Sequence
@@ -12,6 +13,8 @@ from dataclasses import dataclass, field, replace
 from datetime import date, datetime, time, timedelta
 from pathlib import Path
 from typing import TypeVar
+
+from runner.console import write_file
 
 T = TypeVar("T")
 Cell = str | int | None
@@ -365,5 +368,6 @@ def _working_hours(day: date, chance: _Chance) -> datetime:
 
 
 def _write(path: Path, rows: Iterable[Sequence[Cell]]) -> None:
-    with path.open("w", encoding="utf-8", newline="") as file:
-        csv.writer(file, lineterminator="\n").writerows(rows)
+    text = io.StringIO()
+    csv.writer(text, lineterminator="\n").writerows(rows)
+    write_file(path, text.getvalue().encode())

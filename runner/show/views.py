@@ -130,8 +130,11 @@ def nest_in_months(steps: Iterable[dict[str, Any]]) -> list[dict[str, Any]]:
     ]
 
 
-def csv_view(view: View, seen: Seen) -> str:
-    """Return a view's first model as CSV, with the columns of the model."""
+def csv_view(view: View, seen: Seen, *, raw: bool = False) -> str:
+    """Return a view's first model as CSV, with the columns of the model.
+
+    A text that a spreadsheet would compute gets an apostrophe before it, unless `raw`.
+    """
     name, row = next(iter(view.models.items()))
     columns = [field.name for field in fields(row)]
     if seen.names:
@@ -141,8 +144,14 @@ def csv_view(view: View, seen: Seen) -> str:
     writer.writerow(columns)
     for line in seen.rows[name]:
         found = _with_owner_name(vars(line), seen)
-        writer.writerow([found[column] for column in columns])
+        cells = [found[column] for column in columns]
+        writer.writerow(cells if raw else map(_without_formula, cells))
     return text.getvalue().rstrip("\n")
+
+
+def _without_formula(cell: object) -> object:
+    is_formula = isinstance(cell, str) and cell.startswith(("=", "+", "-", "@", "\t", "\r", "\n"))
+    return f"'{cell}" if is_formula else cell
 
 
 def _with_owner_name(document: Mapping[str, Any], seen: Seen) -> dict[str, Any]:

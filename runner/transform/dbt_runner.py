@@ -265,13 +265,15 @@ def _checked(outcome: "dbtRunnerResult") -> object:
 
 
 def one_line(message: str) -> str:
-    """Return what a dbt message says, without headings, call stack, file names and addresses."""
-    lines = [line.strip() for line in message.splitlines()]
+    """Return what a dbt message says: no headings, call stack, file names, SQL or addresses."""
+    # What Postgres was doing comes last, and quotes whole statements.
+    said_by_server = re.split(r"\n\s*(?:CONTEXT|QUERY):", message)[0]
+    lines = [line.strip() for line in said_by_server.splitlines()]
     said = [
         line
         for line in lines
         if line
-        and not line.startswith((">", "compiled code at", "CONTEXT:", "LINE ", "^"))
+        and not line.startswith((">", "compiled code at", "LINE ", "^"))
         and not re.match(r"^(Compilation|Database|Runtime|Parsing|Validation|Env var) Error", line)
     ]
     return mask_emails(" ".join(said) or " ".join(lines))

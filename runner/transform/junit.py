@@ -1,17 +1,14 @@
 """The results of tests as JUnit XML, which CI systems show."""
 
-import re
 from collections.abc import Sequence
 from datetime import datetime, timezone
 from pathlib import Path
 from xml.etree import ElementTree
 
+from runner.console import harmless, write_file
 from runner.errors import FunnelError
 from runner.transform.results import NodeResult
 from runner.words import plural
-
-_NO_XML = re.compile("[^\t\n\r\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
-"""What no XML document may hold, escaped or not."""
 
 
 def prepare_junit(path: Path) -> None:
@@ -25,7 +22,9 @@ def prepare_junit(path: Path) -> None:
         if path.is_file():
             path.unlink()
     except OSError as error:
-        raise _cannot_write(path, error) from error
+        raise FunnelError(
+            f"cannot write {path}: {error.strerror}", hint="Name a file in a folder that is there."
+        ) from error
 
 
 def write_junit(path: Path, results: Sequence[NodeResult], seconds: float) -> None:
@@ -55,10 +54,7 @@ def write_junit(path: Path, results: Sequence[NodeResult], seconds: float) -> No
     for result in results:
         _add_case(suite, result)
     ElementTree.indent(root)
-    try:
-        ElementTree.ElementTree(root).write(path, encoding="utf-8", xml_declaration=True)
-    except OSError as error:
-        raise _cannot_write(path, error) from error
+    write_file(path, ElementTree.tostring(root, encoding="utf-8", xml_declaration=True))
 
 
 def _add_case(suite: ElementTree.Element, result: NodeResult) -> None:
@@ -72,18 +68,12 @@ def _add_case(suite: ElementTree.Element, result: NodeResult) -> None:
     told = plural(result.failures, "row") if result.failures else result.message
     rows = [", ".join(f"{name}: {value}" for name, value in row.items()) for row in result.sample]
     stored = f"Rows: {result.stored_in}" if result.stored_in else ""
-    details = _NO_XML.sub("\ufffd", "\n".join(filter(None, (result.description, *rows, stored))))
+    details = harmless("\n".join(filter(None, (result.description, *rows, stored))))
     if result.status == "skipped":
         ElementTree.SubElement(case, "skipped", message="something it reads was not built")
     elif result.status in ("fail", "error"):
         tag, kind = {"fail": ("failure", "data"), "error": ("error", "query")}[result.status]
-        problem = ElementTree.SubElement(case, tag, message=_NO_XML.sub("\ufffd", told), type=kind)
+        problem = ElementTree.SubElement(case, tag, message=harmless(told), type=kind)
         problem.text = details
     elif result.status == "warn":
         ElementTree.SubElement(case, "system-out").text = f"Warning: {told}\n{details}"
-
-
-def _cannot_write(path: Path, error: OSError) -> FunnelError:
-    return FunnelError(
-        f"cannot write {path}: {error.strerror}", hint="Name a file in a folder that is there."
-    )
