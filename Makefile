@@ -62,6 +62,10 @@ lock: ## Pin the newest allowed versions in requirements.lock (needs uv)
 	uv pip compile pyproject.toml --extra dev --universal --python-version 3.10 --generate-hashes \
 		--no-emit-index-url --no-strip-extras --no-annotate --upgrade --quiet --output-file requirements.lock
 
+.PHONY: audit
+audit: ## Look for known vulnerabilities in requirements.lock (needs pipx; passes offline and says so)
+	.ci/audit
+
 .PHONY: clean
 clean: ## Remove .venv, the embedded Postgres and everything generated
 	-@[ -x $(BIN)/funnel ] && $(BIN)/funnel db stop

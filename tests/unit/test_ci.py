@@ -10,6 +10,8 @@ import click
 import pytest
 import yaml
 from dbt.cli.main import cli as dbt_cli
+from dbt.config.project import package_config_from_data
+from dbt.task.deps import _create_sha1_hash
 from homes import ROOT
 
 from runner.cli import cli
@@ -54,7 +56,28 @@ def test_the_workflow_has_the_parts_that_github_knows() -> None:
         for step in job["steps"]:
             assert set(step) <= {"name", "uses", "with", "run", "if", "env"}
             assert ("uses" in step) != ("run" in step)
-            assert re.fullmatch(r"actions/[a-z-]+@v\d+", step.get("uses", "actions/x@v1"))
+
+
+def test_actions_are_pinned_by_commit_and_get_no_credentials() -> None:
+    text = (ROOT / ".github" / "workflows" / "ci.yml").read_text()
+    used = re.findall(r"uses: (.*)", text)
+    assert len(used) == sum("uses" in step for job in JOBS.values() for step in job["steps"])
+    for action in used:
+        assert re.fullmatch(r"actions/[a-z-]+@[0-9a-f]{40}  # v\d+\.\d+\.\d+", action)
+    assert text.count("persist-credentials: false") == text.count("actions/checkout@")
+
+
+def test_the_lock_of_dbt_packages_is_that_of_packages_yml() -> None:
+    wanted = yaml.safe_load((ROOT / "packages.yml").read_text())
+    lock = yaml.safe_load((ROOT / "package-lock.yml").read_text())
+    packages = package_config_from_data(wanted, wanted).packages
+    # Else `dbt deps` resolves the versions anew.
+    assert lock["sha1_hash"] == _create_sha1_hash(packages)
+    bundled = yaml.safe_load((ROOT / "packages/dbt_expectations/dbt_project.yml").read_text())
+    assert {"name": bundled["name"], "version": bundled["version"]}.items() <= (
+        lock["packages"][0].items()
+    )
+    assert all(re.fullmatch(r"\d+\.\d+\.\d+", package["version"]) for package in lock["packages"])
 
 
 def test_every_supported_postgres_is_tried() -> None:
