@@ -5,7 +5,8 @@
         {%- set daily = built
             | selectattr('node.name', 'in', ['daily_activity_stats', 'daily_deal_stats']) | list -%}
         {%- set marts = built | selectattr('node.name', 'in', [
-            'changed_deals', 'deal_stage_visits', 'deal_states', 'monthly_stats_by_owner'
+            'deal_months', 'deal_stage_visits', 'deal_steps', 'deal_values', 'deal_states',
+            'monthly_stats_by_owner'
         ]) | list -%}
         {%- set bad = results | selectattr('status', 'in', ['error', 'fail']) | list -%}
         {%- set rows = built | map(attribute='adapter_response')
@@ -15,7 +16,7 @@
             finished_at = clock_timestamp(),
             outcome = '{{ "failed" if bad else "success" }}',
             is_complete = {{ daily | length == 2 }},
-            has_insight = {{ marts | length == 4 }},
+            has_insight = {{ marts | length == 6 }},
             models = {{ built | length }},
             tests = {{ results | selectattr('node.resource_type', 'equalto', 'test') | list | length }},
             rows_written = {{ rows | select('gt', 0) | sum }}

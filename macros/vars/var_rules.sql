@@ -35,7 +35,6 @@
             "timezone": {"type": "timezone"},
             "as_of": {"type": "date", "is_optional": true},
             "deals_known_through": {"type": "date", "is_optional": true},
-            "recompute_deals": {"type": "boolean"},
             "won_step": {"type": "step"},
             "stalled_after_days":
                 {"type": "integer", "at_least": 0, "at_most": 36600, "is_optional": true},

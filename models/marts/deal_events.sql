@@ -1,14 +1,37 @@
 with
 
-deal_changes as (
+-- The steps to which stages lead; without a recorded status, some of them win a deal.
+stages as (
+
+    select
+        funnel_step,
+        step_order,
+        cast(dense_rank() over (order by step_order) as integer) as stage_rank,
+        step_order >= (
+            select min(steps.step_order)
+            from {{ ref('funnel_steps') }} as steps
+            where steps.funnel_step = '{{ won_step() }}'
+        ) as is_won
+    from {{ ref('funnel_steps') }}
+    where source_type = 'stage'
+    group by funnel_step, step_order
+
+),
+
+-- At one moment a deal is created, then handed over, valued, moved, and at last closed.
+changes as (
 
     select
         *,
         lower(trim(new_value)) as field_value,
-        kpi_name collate "C" as kpi_key,
-        lower(trim(new_value)) collate "C" as value_key,
-        -- At one moment a deal is created, then handed over, valued, moved, and at last closed.
-        array_position(array[{{ deal_fields() }}], field) as field_rank
+        case field
+            when 'add_time' then 1
+            when 'user_id' then 2
+            when 'value' then 3
+            when 'stage_id' then 4
+            when 'lost_reason' then 5
+            when 'status' then 6
+        end as field_rank
     from {{ ref('deal_staging') }}
     where
         deal_id is not null
@@ -16,68 +39,43 @@ deal_changes as (
 
 ),
 
-funnel_steps as (
-
-    select * from {{ ref('funnel_steps') }}
-    where source_type = 'stage'
-
-),
-
-won_step as (
-
-    select min(step_order) as step_order
-    from {{ ref('funnel_steps') }}
-    where funnel_step = '{{ won_step() }}'
-
-),
-
-stages as (
+events as (
 
     select
-        funnel_steps.funnel_step,
-        funnel_steps.step_order,
-        cast(dense_rank() over (order by funnel_steps.step_order) as integer) as stage_rank,
-        funnel_steps.step_order >= won_step.step_order as is_won
-    from funnel_steps
-    cross join won_step
-    group by funnel_steps.funnel_step, funnel_steps.step_order, won_step.step_order
-
-),
-
-numbered as (
-
-    select
-        deal_changes.deal_id,
-        deal_changes.change_time as event_at,
-        deal_changes.date,
-        deal_changes.field,
-        deal_changes.field_value,
-        deal_changes.kpi_name,
-        deal_changes.funnel_step,
-        deal_changes.user_id,
+        changes.deal_id,
+        changes.change_time as event_at,
+        changes.date,
+        changes.field,
+        changes.field_value,
+        changes.kpi_name as value_name,
+        changes.user_id,
         stages.step_order,
         stages.stage_rank,
         stages.is_won,
+        case when changes.field = 'stage_id' then changes.kpi_name end as kpi_name,
+        case when changes.field = 'stage_id' then changes.funnel_step end as funnel_step,
         cast(row_number() over (
-            partition by deal_changes.deal_id
+            partition by changes.deal_id
             order by
-                deal_changes.change_time,
-                deal_changes.field_rank,
+                changes.change_time,
+                changes.field_rank,
                 stages.step_order nulls first,
-                deal_changes.user_id nulls first,
-                deal_changes.kpi_key nulls first,
-                deal_changes.value_key nulls first
+                changes.user_id nulls first,
+                {{ in_byte_order('changes.kpi_name') }} nulls first,
+                {{ in_byte_order('changes.field_value') }} nulls first
         ) as integer) as event_number,
-        bool_or(
-            deal_changes.field = 'status'
-            and coalesce(deal_changes.field_value in ('open', 'won', 'lost'), false)
-        ) over (partition by deal_changes.deal_id) as records_status
-    from deal_changes
+        count(
+            case
+                when changes.field = 'status' and changes.field_value in ('open', 'won', 'lost')
+                    then 1
+            end
+        ) over (partition by changes.deal_id) > 0 as records_status
+    from changes
     left join stages
         on
-            deal_changes.field = 'stage_id'
-            and deal_changes.funnel_step = stages.funnel_step
-    where deal_changes.field_rank is not null
+            changes.field = 'stage_id'
+            and changes.funnel_step = stages.funnel_step
+    where changes.field_rank is not null
 
 ),
 
@@ -89,27 +87,28 @@ effects as (
         case
             when field = 'add_time' then 'open'
             when field = 'status' and field_value in ('open', 'won', 'lost') then field_value
-            when field = 'lost_reason' and kpi_name is not null then 'lost'
+            when field = 'lost_reason' and value_name is not null then 'lost'
             when field = 'lost_reason' then 'reopen'
-            when field = 'stage_id' and is_won and not records_status then 'won'
-            when field = 'stage_id' and kpi_name is not null then 'reopen'
+            when is_won and not records_status then 'won'
+            when kpi_name is not null then 'reopen'
         end as effect
-    from numbered
+    from events
 
 ),
 
-latest_effects as (
+-- Which event had each effect last, and how many owners and reasons there have been.
+so_far as (
 
     select
         *,
-        coalesce(max(event_number) filter (where effect = 'open') over so_far, 0) as opened,
-        coalesce(max(event_number) filter (where effect = 'won') over so_far, 0) as won,
-        coalesce(max(event_number) filter (where effect = 'lost') over so_far, 0) as lost,
-        coalesce(max(event_number) filter (where effect = 'reopen') over so_far, 0) as reopened,
-        count(user_id) over so_far as owner_number,
-        count(*) filter (where field = 'lost_reason') over so_far as reason_number
+        coalesce(max(case when effect = 'open' then event_number end) over life, 0) as opened,
+        coalesce(max(case when effect = 'won' then event_number end) over life, 0) as won,
+        coalesce(max(case when effect = 'lost' then event_number end) over life, 0) as lost,
+        coalesce(max(case when effect = 'reopen' then event_number end) over life, 0) as reopened,
+        count(user_id) over life as owner_number,
+        count(case when field = 'lost_reason' then 1 end) over life as reason_number
     from effects
-    window so_far as (partition by deal_id order by event_number)
+    window life as (partition by deal_id order by event_number)
 
 ),
 
@@ -123,9 +122,9 @@ statuses as (
             else 'open'
         end as status,
         max(user_id) over (partition by deal_id, owner_number) as owner_id,
-        max(kpi_name) filter (where field = 'lost_reason')
+        max(case when field = 'lost_reason' then value_name end)
             over (partition by deal_id, reason_number) as lost_reason
-    from latest_effects
+    from so_far
 
 ),
 
@@ -143,45 +142,10 @@ attempts as (
 
     select
         *,
-        cast(1 + count(*) filter (
-            where previous_status <> 'open' and status <> previous_status
+        cast(1 + count(
+            case when previous_status <> 'open' and status <> previous_status then 1 end
         ) over (partition by deal_id order by event_number) as integer) as attempt_number
     from status_changes
-
-),
-
-lives as (
-
-    select
-        deal_id,
-        event_number,
-        event_at,
-        date,
-        field,
-        field_value,
-        step_order,
-        stage_rank,
-        owner_id,
-        status,
-        previous_status,
-        attempt_number,
-        case when field = 'stage_id' then kpi_name end as kpi_name,
-        case when field = 'stage_id' then funnel_step end as funnel_step,
-        nullif(
-            last_value(status) over whole_attempt, 'open'
-        ) as attempt_outcome,
-        min(event_at) filter (where status <> 'open') over whole_attempt as attempt_ended_at,
-        case
-            when last_value(status) over whole_attempt = 'lost'
-                then coalesce(last_value(lost_reason) over whole_attempt, 'Unknown')
-        end as attempt_lost_reason,
-        event_number = max(event_number) over (partition by deal_id) as is_last
-    from attempts
-    window whole_attempt as (
-        partition by deal_id, attempt_number
-        order by event_number
-        rows between unbounded preceding and unbounded following
-    )
 
 )
 
@@ -200,8 +164,16 @@ select
     status,
     previous_status,
     attempt_number,
-    attempt_outcome,
-    attempt_ended_at,
-    attempt_lost_reason,
-    is_last
-from lives
+    nullif(last_value(status) over attempt, 'open') as attempt_outcome,
+    min(case when status <> 'open' then event_at end) over attempt as attempt_ended_at,
+    case
+        when last_value(status) over attempt = 'lost'
+            then coalesce(last_value(lost_reason) over attempt, 'Unknown')
+    end as attempt_lost_reason,
+    event_number = max(event_number) over (partition by deal_id) as is_last
+from attempts
+window attempt as (
+    partition by deal_id, attempt_number
+    order by event_number
+    rows between unbounded preceding and unbounded following
+)

@@ -1,27 +1,9 @@
-{{
-    config(
-        materialized='incremental',
-        incremental_strategy='append',
-        pre_hook="{{ delete_changed_deals() }}"
-    )
-}}
-
 with
-
--- A first build takes every deal.
-changed_deals as (  -- noqa: ST03
-
-    select * from {{ ref('changed_deals') }}
-
-),
 
 deal_events as (
 
     select * from {{ ref('deal_events') }}
-    {%- if is_incremental() %}
-    -- An array, unlike a subquery, reaches the index on deal_id below the view's windows.
-        where deal_id = any(array(select changed_deals.deal_id from changed_deals))
-    {%- endif %}
+    where {{ is_deal_of_window() }}
 
 ),
 
@@ -81,7 +63,7 @@ turns as (
 
     select
         *,
-        count(stage_rank) filter (where not is_loss)
+        count(case when not is_loss then stage_rank end)
             over (partition by deal_id order by event_number) as rank_number
     from compared
     where
@@ -125,7 +107,7 @@ select
     step_order,
     event_at as entered_at,
     next_at as exited_at,
-    cast(round(extract(epoch from next_at - event_at) / 86400, 4) as numeric(18, 4))
+    cast(round({{ seconds_between('event_at', 'next_at') }} / 86400, 4) as numeric(18, 4))
         as days_in_stage,
     owner_id,
     attempt_number,

@@ -1,3 +1,17 @@
+with
+
+deals as (
+
+    select
+        *,
+        {{ local_date('created_at') }} as created_day,
+        {{ local_date('last_moved_at') }} as moved_day,
+        {{ local_date('coalesce(won_at, lost_at)') }} as closed_day,
+        cast('{{ as_of_date() }}' as date) as today
+    from {{ ref('deal_states') }}
+
+)
+
 select
     deal_id,
     created_at,
@@ -17,9 +31,8 @@ select
     lives_count,
     loss_count,
     last_moved_at,
-    first_entered_at,
-    coalesce({{ local_date('coalesce(won_at, lost_at)') }}, cast('{{ as_of_date() }}' as date))
-    - {{ local_date('created_at') }} as age_days,
-    cast('{{ as_of_date() }}' as date)
-    - {{ local_date('last_moved_at') }} as days_since_last_movement
-from {{ ref('deal_states') }}
+    {{ dbt.datediff('created_day', 'coalesce(closed_day, today)', 'day') }}
+        as age_days,
+    {{ dbt.datediff('moved_day', 'today', 'day') }}
+        as days_since_last_movement
+from deals

@@ -1,16 +1,7 @@
+{%- set mature_by = as_of_date()
+    + modules.datetime.timedelta(days=1 - checked_var('mature_after_days')) %}
+
 with
-
-deals as (
-
-    select
-        {{ local_month('created_at') }} as cohort_month,
-        furthest_step_order,
-        entered_steps,
-        count(*) as deals_count
-    from {{ ref('deal_states') }}
-    group by cohort_month, furthest_step_order, entered_steps
-
-),
 
 funnel_steps as (
 
@@ -18,49 +9,109 @@ funnel_steps as (
         funnel_step,
         kpi_name,
         step_order,
-        lag(funnel_step) over (order by step_order) as previous_step,
-        first_value(funnel_step) over (order by step_order) as first_step
+        lag(funnel_step) over (order by step_order) as previous_funnel_step,
+        first_value(funnel_step) over (order by step_order) as first_funnel_step
     from {{ ref('funnel_steps') }}
     group by funnel_step, kpi_name, step_order
+
+),
+
+deals as (
+
+    select
+        {{ local_month('created_at') }} as cohort_month,
+        furthest_step_order,
+        count(*) as deals_count
+    from {{ ref('deal_states') }}
+    group by cohort_month, furthest_step_order
+
+),
+
+reached as (
+
+    select
+        deals.cohort_month,
+        funnel_steps.funnel_step,
+        funnel_steps.kpi_name,
+        funnel_steps.step_order,
+        sum(deals.deals_count) as cohort,
+        sum(
+            case
+                when deals.furthest_step_order >= funnel_steps.step_order then deals.deals_count
+                else 0
+            end
+        ) as reached
+    from deals
+    cross join funnel_steps
+    group by
+        deals.cohort_month,
+        funnel_steps.funnel_step,
+        funnel_steps.kpi_name,
+        funnel_steps.step_order
+
+),
+
+-- By the steps that the deal entered before this one.
+entries as (
+
+    select
+        {{ local_month('deal_states.created_at') }} as cohort_month,
+        deal_steps.funnel_step,
+        deal_steps.previous_funnel_step,
+        deal_steps.first_funnel_step,
+        count(*) as deals_count
+    from {{ ref('deal_steps') }} as deal_steps
+    inner join {{ ref('deal_states') }} as deal_states
+        on deal_steps.deal_id = deal_states.deal_id
+    group by
+        cohort_month,
+        deal_steps.funnel_step,
+        deal_steps.previous_funnel_step,
+        deal_steps.first_funnel_step
+
+),
+
+entered as (
+
+    select
+        entries.cohort_month,
+        entries.funnel_step,
+        sum(entries.deals_count) as entered,
+        sum(
+            case
+                when
+                    funnel_steps.previous_funnel_step is null
+                    or entries.previous_funnel_step = funnel_steps.previous_funnel_step
+                    then entries.deals_count
+                else 0
+            end
+        ) as entered_both,
+        sum(
+            case
+                when entries.first_funnel_step = funnel_steps.first_funnel_step
+                    then entries.deals_count
+                else 0
+            end
+        ) as entered_with_first
+    from entries
+    inner join funnel_steps
+        on entries.funnel_step = funnel_steps.funnel_step
+    group by entries.cohort_month, entries.funnel_step
 
 ),
 
 counts as (
 
     select
-        deals.cohort_month,
-        funnel_steps.kpi_name,
-        funnel_steps.funnel_step,
-        funnel_steps.step_order,
-        sum(deals.deals_count) as cohort,
-        coalesce(
-            sum(deals.deals_count)
-            filter (where deals.furthest_step_order >= funnel_steps.step_order), 0
-        ) as reached,
-        coalesce(
-            sum(deals.deals_count)
-            filter (where funnel_steps.funnel_step = any(deals.entered_steps)), 0
-        ) as entered,
-        coalesce(sum(deals.deals_count) filter (
-            where
-            funnel_steps.funnel_step = any(deals.entered_steps)
-            and (
-                funnel_steps.previous_step is null
-                or funnel_steps.previous_step = any(deals.entered_steps)
-            )
-        ), 0) as entered_both,
-        coalesce(sum(deals.deals_count) filter (
-            where
-            funnel_steps.funnel_step = any(deals.entered_steps)
-            and funnel_steps.first_step = any(deals.entered_steps)
-        ), 0) as entered_with_first
-    from deals
-    cross join funnel_steps
-    group by
-        deals.cohort_month,
-        funnel_steps.kpi_name,
-        funnel_steps.funnel_step,
-        funnel_steps.step_order
+        reached.*,
+        coalesce(entered.entered, 0) as entered,
+        coalesce(entered.entered_both, 0) as entered_both,
+        coalesce(entered.entered_with_first, 0) as entered_with_first
+    from reached
+    left join entered
+        on
+            reached.cohort_month = entered.cohort_month
+            and reached.funnel_step = entered.funnel_step
 
 ),
 
@@ -93,6 +144,5 @@ select
         as entered_from_previous,
     cast(round(entered_with_first / nullif(entered_first, 0), 4) as numeric(18, 4))
         as entered_from_first,
-    cohort_month + interval '1 month' + interval '{{ checked_var("mature_after_days") }} days'
-    <= cast('{{ as_of_date() + modules.datetime.timedelta(days=1) }}' as date) as is_mature
+    cohort_month < cast('{{ mature_by.replace(day=1) }}' as date) as is_mature
 from compared

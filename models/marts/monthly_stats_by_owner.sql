@@ -47,9 +47,9 @@ owner_changes as (
     where
         field = 'user_id'
         and deal_id is not null
-        {#- As in changed_deals: beyond a year it is quicker to read all. #}
+        {#- Beyond a year it is quicker to read all. #}
         {%- if window_months() | length <= 12 %}
-            and deal_id = any(array(select stage_changes.deal_id from stage_changes))
+            and {{ is_among('deal_id', 'select stage_changes.deal_id from stage_changes') }}
         {%- endif %}
         and user_id is not null
 
@@ -152,7 +152,7 @@ counts as (
         month,
         owner_id,
         funnel_step,
-        count(*) filter (where is_first_owner) as deals_count,
+        count(case when is_first_owner then 1 end) as deals_count,
         count(*) as owner_deals_count
     from owned_deals
     group by month, owner_id, funnel_step

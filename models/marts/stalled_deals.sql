@@ -4,15 +4,15 @@ open_deals as (
 
     select
         *,
-        cast('{{ as_of_date() }}' as date)
-        - {{ local_date('last_moved_at') }} as days_since_last_movement
+        {{ dbt.datediff(
+            local_date('last_moved_at'), "cast('" ~ as_of_date() ~ "' as date)", 'day')
+        }} as days_since_last_movement
     from {{ ref('deal_states') }}
     where status = 'open' and current_kpi_name is not null
 
 ),
 
--- Computed once: a plan in parallel would have each of its processes sort all visits.
-limits as materialized (
+limits as (
 
     select
         kpi_name,

@@ -16,7 +16,7 @@ stays as (
         'Whole funnel' as kpi_name,
         null as funnel_step,
         0 as step_order,
-        round(extract(epoch from won_at - created_at) / 86400, 4) as days_taken
+        round({{ seconds_between('created_at', 'won_at') }} / 86400, 4) as days_taken
     from {{ ref('deal_states') }}
     where won_at is not null
 

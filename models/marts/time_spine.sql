@@ -1,7 +1,2 @@
-select cast(calendar.day_start as date) as date_day
-from
-    generate_series(
-        cast('2000-01-01' as timestamp),
-        cast('{{ as_of_date() }}' as timestamp),
-        interval '1 day'
-    ) as calendar (day_start)
+select calendar.date as date_day
+from ({{ date_series('2000-01-01', as_of_date()) }}) as calendar

@@ -14,10 +14,9 @@ rates as (
 
     select
         month,
-        cast(round(1.0 * count(*) filter (where status = 'won') / count(*), 4) as numeric(18, 4))
-            as win_rate,
-        count(*) filter (where status = 'won') as won_deals_count,
-        count(*) filter (where status = 'lost') as lost_deals_count
+        count(*) as closed_deals_count,
+        count(case when status = 'won' then 1 end) as won_deals_count,
+        count(case when status = 'lost' then 1 end) as lost_deals_count
     from closed_deals
     group by month
 
@@ -27,5 +26,5 @@ select
     month,
     won_deals_count,
     lost_deals_count,
-    win_rate
+    cast(round(1.0 * won_deals_count / closed_deals_count, 4) as numeric(18, 4)) as win_rate
 from rates

@@ -154,7 +154,7 @@ class Pipeline:
             "recorded_as": self.recorded_as,
         }
         if self.command == "rebuild":  # what was counted before is to change
-            dbt_vars |= {"min_kept_ratio": 0, "recompute_deals": True}
+            dbt_vars["min_kept_ratio"] = 0
         if options.lock_timeout is not None:
             dbt_vars["lock_timeout"] = options.lock_timeout
         dbt = self.dbt.with_vars(dbt_vars)

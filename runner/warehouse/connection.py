@@ -18,7 +18,14 @@ from runner.project import Project
 
 LOCAL_HOST_VARIABLE = "FUNNEL_LOCAL_HOST"
 DAILY_TABLES = ("daily_activity_stats", "daily_deal_stats")
-MART_TABLES = ("changed_deals", "deal_stage_visits", "deal_states", "monthly_stats_by_owner")
+MART_TABLES = (
+    "deal_months",
+    "deal_stage_visits",
+    "deal_steps",
+    "deal_values",
+    "deal_states",
+    "monthly_stats_by_owner",
+)
 
 _LAST_PORT = 65535
 

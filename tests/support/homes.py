@@ -112,6 +112,8 @@ def fingerprint(
             "monthly_activity_stats",
             "monthly_deal_stats",
             "deal_stage_visits",
+            "deal_steps",
+            "deal_values",
             "deal_states",
             "monthly_stats_by_owner",
         ),

@@ -362,6 +362,30 @@ def named(stage: Event | None) -> tuple[str | None, str | None, int | None]:
     return stage.kpi_name, step.funnel_step if step else None, step.step_order if step else None
 
 
+def deal_steps(raw: Raw, rules: Rules) -> list[Row]:
+    """One row per deal and step that it entered."""
+    names = {step.funnel_step: (step.kpi_name, step.step_order) for step in raw.steps}
+    rows: list[Row] = []
+    for deal in deals_known(raw, rules):
+        entered = sorted(deal.first_entered_at, key=lambda step: names[step][1])
+        for number, step in enumerate(entered):
+            previous = entered[number - 1] if number else None
+            at, is_last = deal.first_entered_at[step], step == entered[-1]
+            rows.append((deal.deal_id, step, *names[step], at, previous, entered[0], is_last))
+    return rows
+
+
+def deal_values(raw: Raw, rules: Rules) -> list[Row]:
+    """One row per value recorded, and how long it stayed."""
+    rows: list[Row] = []
+    for deal in deals_known(raw, rules):
+        recorded = [event for event in deal.events if event.field == "value"]
+        for number, event in enumerate(recorded, 1):
+            end = recorded[number].at if number < len(recorded) else None
+            rows.append((deal.deal_id, number, event.at, end, amount(event.value)))
+    return rows
+
+
 def furthest_step(raw: Raw, deal: Deal) -> Step | None:
     """The last step that the deal entered."""
     entered = [step for step in raw.steps if step.funnel_step in deal.first_entered_at]
@@ -396,7 +420,6 @@ def deals(raw: Raw, rules: Rules) -> list[Row]:
                 max(len(creations), 1),
                 deal.loss_count,
                 moved_at,
-                tuple(sorted((s, at.isoformat()) for s, at in deal.first_entered_at.items())),
                 (last_day - local_day(deal.created_at, rules.zone)).days,
                 (rules.as_of - local_day(moved_at, rules.zone)).days,
             )
@@ -496,6 +519,19 @@ def tries(found: Sequence[Deal]) -> dict[str, list[tuple[datetime, Attempt]]]:
                     (visit.entered_at, visit.attempt)
                 )
     return by_stage
+
+
+def stage_win_rates(raw: Raw, rules: Rules) -> list[Row]:
+    """From the month of a stage's first win on, what was known of it at the end of each month."""
+    rows: list[Row] = []
+    for kpi_name, past in tries(deals_known(raw, rules)).items():
+        ends = [try_.ended_at for _, try_ in past if try_.outcome == "won" and try_.ended_at]
+        if ends:
+            month = local_month(min(ends), rules)
+            while month <= month_of(rules.as_of):
+                rows.append((month.first_day, kpi_name, *prospect(past, month, rules)))
+                month = month.next
+    return rows
 
 
 def pipeline_forecast(raw: Raw, rules: Rules) -> list[Row]:

@@ -40,6 +40,12 @@ BACKFILL = ("backfill", "--from", "2024-01-01", "--to", "2024-03-31", "--batch",
 
 _DAILY = ("daily_activity_stats", "daily_deal_stats")
 _MONTHLY = ("monthly_activity_stats", "monthly_deal_stats")
+_DEALS = {
+    "deal_stage_visits": "owner_id",
+    "deal_steps": "step_order",
+    "deal_values": "value",
+    "deal_states": "loss_count",
+}
 
 _LEFTOVERS = """
     select relname from pg_class
@@ -165,18 +171,15 @@ class Home:
         for table in _MONTHLY:
             self.funnel.query(f"update pipedrive_analytics.{table} set deals_count = 1000")
         self.funnel.query("update pipedrive_reporting.monthly_stats set deals_count = 1000")
-        # As if they were made of other events: a run leaves alone what is made of the same ones.
-        self.funnel.query(
-            """
-            with spoiled as (
-                update pipedrive_analytics.deal_states set events_hash = 0, loss_count = 1000
-                where last_event_at >= '2024-01-01'
-                returning deal_id
+        # Of the deals that a run recomputes.
+        for table, column in _DEALS.items():
+            self.funnel.query(
+                f"""
+                update pipedrive_analytics.{table} set {column} = 1000 where deal_id in (
+                    select deal_id from pipedrive_analytics.deal_months where month >= '2024-01-01'
+                )
+                """
             )
-            update pipedrive_analytics.deal_stage_visits set owner_id = 1000
-            where deal_id in (select deal_id from spoiled)
-            """
-        )
         return self.fingerprint()
 
     def drop(self) -> None:

@@ -233,7 +233,7 @@ def visits_of_deals(home: Home) -> set[tuple[object, ...]]:
     return set(home.funnel.query(f"{visits} from {VISITS} as v group by deal_id"))
 
 
-@pytest.mark.parametrize("table", [DEAL_STATS, "pipedrive_analytics.changed_deals"])
+@pytest.mark.parametrize("table", [DEAL_STATS, "pipedrive_analytics.deal_months"])
 def test_a_load_during_a_run_is_counted_wholly_or_by_the_next_run(
     home: Home, processes: ForkServer, other_export: Path, table: str
 ) -> None:
@@ -253,7 +253,8 @@ def test_a_load_during_a_run_is_counted_wholly_or_by_the_next_run(
         wait_until_load_waits(home)
     run.done()
     load.done()
-    home.assert_whole(other, mixed=["deal_stage_visits", "deal_states"])
+    deals = ["deal_stage_visits", "deal_steps", "deal_values", "deal_states"]
+    home.assert_whole(other, mixed=deals)
     found = visits_of_deals(home)
     assert found <= visits | other_visits
     assert {deal for deal, _ in other_visits} <= {deal for deal, _ in found}
@@ -266,7 +267,7 @@ def test_a_load_during_a_run_is_counted_wholly_or_by_the_next_run(
         ("daily_activity_stats", "activity"),
         ("daily_deal_stats", "deal_changes"),
         ("monthly_stats_by_owner", "activity"),
-        ("changed_deals+", "deal_changes"),
+        ("deal_months+", "deal_changes"),
     ],
 )
 def test_a_model_that_waits_for_a_load_counts_what_was_loaded(
@@ -301,7 +302,7 @@ def test_a_model_that_waits_for_a_load_counts_what_was_loaded(
     said, _ = run.communicate(timeout=PATIENCE)
     assert run.returncode == 0, said
     found = home.fingerprint()
-    for table in ("deal_stage_visits", "deal_states") if "deals" in model else (model,):
+    for table in ("deal_stage_visits", "deal_states") if "months" in model else (model,):
         assert found[table] == home.clean[table]
 
 

@@ -1,6 +1,6 @@
 -- A row here means a cohort in which more deals reached a step than the one before it, or entered
 -- it than reached it, or that is not all of its deals: the states of its deals are wrong. Compute
--- them again: `dbt build --full-refresh --select changed_deals+`. Tested with full_check only, as
+-- them again: `dbt build --full-refresh --select deal_months+`. Tested with full_check only, as
 -- it reads all deals.
 with
 

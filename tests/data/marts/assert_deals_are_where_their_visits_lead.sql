@@ -2,7 +2,7 @@
 -- another first entry of a step, an end that is not that of its last attempt; or a visit that does
 -- not lead to the next one, so that entries would not be advanced + skipped ahead + moved back +
 -- lost + still there. Compute the deals again:
--- `dbt build --full-refresh --select changed_deals+`.
+-- `dbt build --full-refresh --select deal_months+`.
 with
 
 ordered_visits as (
@@ -14,7 +14,7 @@ ordered_visits as (
         lead(kpi_name) over in_order as following_kpi_name,
         lead(step_order) over in_order as next_step_order
     from {{ ref('deal_stage_visits') }}
-    where {{ is_tested_deal() }}
+    where {{ is_deal_of_window(first_build=checked_var('full_check')) }}
     window in_order as (partition by deal_id order by visit_number)
 
 ),
@@ -36,8 +36,10 @@ visits as (
             or (direction = 'lost' and next_kpi_name is not null)
             or (
                 direction not in ('still there', 'lost')
-                and (exited_at, next_kpi_name)
-                is distinct from (next_entered_at, following_kpi_name)
+                and (
+                    exited_at is distinct from next_entered_at
+                    or next_kpi_name is distinct from following_kpi_name
+                )
             )
             or (direction in ('advanced', 'skipped ahead') and next_step_order <= step_order)
             or (direction = 'moved back' and next_step_order > step_order),
@@ -50,7 +52,7 @@ visits as (
 states as (
 
     select * from {{ ref('deal_states') }}
-    where {{ is_tested_deal() }}
+    where {{ is_deal_of_window(first_build=checked_var('full_check')) }}
 
 ),
 
@@ -80,14 +82,14 @@ where
     or (states.status = 'lost' and visits.direction <> 'lost')
 union all
 select
-    states.deal_id,
+    first_visits.deal_id,
     'entered step ' || first_visits.funnel_step || ' at another time' as difference
-from states
-inner join first_visits
-    on states.deal_id = first_visits.deal_id
-where
-    cast(states.first_entered_at ->> first_visits.funnel_step as timestamp)
-    is distinct from first_visits.entered_at
+from first_visits
+left join {{ ref('deal_steps') }} as deal_steps
+    on
+        first_visits.deal_id = deal_steps.deal_id
+        and first_visits.funnel_step = deal_steps.funnel_step
+where deal_steps.first_entered_at is distinct from first_visits.entered_at
 union all
 select
     deal_id,

@@ -1,15 +1,12 @@
-"""Which deals a run computes anew: those whose events have changed, and those left behind."""
+"""Which deals a run recomputes: those with an event in its months, and those left behind."""
 
 import json
-import re
 from pathlib import Path
 
 import pytest
-from homes import ROOT, Funnel, tables
+from homes import Funnel, tables
 
-from runner.project import Project
 from runner.raw.demo_data import write_demo
-from runner.transform.dbt_runner import Dbt
 
 RUN = ("run", "--source-dt", "2024-06-30", "--no-tests", "--no-freshness")
 
@@ -57,16 +54,30 @@ def change_one(funnel: Funnel, condition: str) -> object:
     return deal
 
 
-def test_a_run_computes_only_deals_whose_events_have_changed(built: Funnel) -> None:
+def test_a_run_computes_only_deals_that_have_an_event_in_its_months(built: Funnel) -> None:
     mark_all(built)
     states, visits = marked(built)
-    changed = change_one(built, "change_time >= '2024-06-10'")
+    of_may_and_june = {
+        deal
+        for (deal,) in built.query(
+            """
+            select deal_id from pipedrive_staging.deal_staging
+            where change_time >= '2024-05-01' and change_time < '2024-07-01'
+            union
+            select deal_id from pipedrive_staging.activity_staging
+            where is_done and funnel_step <> '' and due_to >= '2024-05-01' and due_to < '2024-07-01'
+            """
+        )
+    }
     built.done(*RUN)
-    assert marked(built) == (states - {changed}, visits - {changed})
-    assert built.query("select * from pipedrive_analytics.changed_deals") == []
+    assert states & of_may_and_june
+    assert states - of_may_and_june
+    assert marked(built) == (states - of_may_and_june, visits - of_may_and_june)
 
 
-@pytest.mark.parametrize("table", ["changed_deals", "deal_stage_visits", "deal_states"])
+@pytest.mark.parametrize(
+    "table", ["deal_months", "deal_stage_visits", "deal_steps", "deal_values", "deal_states"]
+)
 def test_a_table_that_is_gone_is_built_whole(built: Funnel, table: str) -> None:
     clean = tables(built)
     built.query(f"drop table pipedrive_analytics.{table} cascade")
@@ -74,15 +85,15 @@ def test_a_table_that_is_gone_is_built_whole(built: Funnel, table: str) -> None:
     assert tables(built) == clean
 
 
-def test_a_vanished_deal_goes_also_where_nobody_knows_its_events(built: Funnel) -> None:
+def test_a_vanished_deal_goes(built: Funnel) -> None:
     ((deal,),) = built.query(
-        "update pipedrive_analytics.deal_states set events_hash = null where deal_id = ("
-        " select max(deal_id) from pipedrive_analytics.deal_states"
-        " where event_months = array[date '2024-06-01']) returning deal_id"
+        "select max(deal_id) from pipedrive_analytics.deal_states as deal"
+        " where (select min(month) from pipedrive_analytics.deal_months as months"
+        " where months.deal_id = deal.deal_id) = '2024-06-01'"
     )
     built.query(f"delete from pipedrive_raw.deal_changes where deal_id = {deal}")
     built.done(*RUN)
-    for table in ("deal_states", "deal_stage_visits"):
+    for table in ("deal_states", "deal_stage_visits", "deal_steps", "deal_values"):
         query = f"select deal_id from pipedrive_analytics.{table} where deal_id = {deal}"
         assert built.query(query) == []
 
@@ -98,10 +109,10 @@ def test_visits_that_are_built_whole_on_their_own_are_not_trusted(built: Funnel)
 
 def test_a_full_refresh_mends_what_no_run_can_read(built: Funnel) -> None:
     clean = tables(built)
-    built.query("alter table pipedrive_analytics.deal_states drop column events_hash cascade")
-    assert "ERROR model changed_deals" in built(*RUN).stderr
+    built.query("alter table pipedrive_analytics.deal_months drop column month cascade")
+    assert "ERROR model deal_months" in built(*RUN).stderr
     dbt_vars = ("--vars", "{source_dt: '2024-06-30'}")
-    plain_dbt(built, "run", "--full-refresh", "--select", "changed_deals+", *dbt_vars)
+    plain_dbt(built, "run", "--full-refresh", "--select", "deal_months+", *dbt_vars)
     assert tables(built) == clean
 
 
@@ -145,8 +156,7 @@ def test_another_definition_of_the_funnel_changes_every_deal_of_the_window(
         built.query(rename)
     built.done(*RUN, "--backfill-period", "0", *options)
     left, _ = marked(built)
-    in_june = "array[date '2024-06-01'] && event_months"
-    query = f"select deal_id from pipedrive_analytics.deal_states where {in_june}"
+    query = "select deal_id from pipedrive_analytics.deal_months where month = '2024-06-01'"
     june = {deal for (deal,) in built.query(query)}
     assert june
     assert left
@@ -169,7 +179,6 @@ def test_what_a_stopped_run_left_is_computed_by_the_next_one_whatever_its_window
     built.query("alter table pipedrive_analytics.deal_states drop constraint shut")
     built.done(*RUN, "--backfill-period", "0")
     assert tables(built) == clean
-    assert built.query("select * from pipedrive_analytics.changed_deals") == []
 
 
 def test_batches_compute_the_deals_of_all_of_them_at_the_end(built: Funnel) -> None:
@@ -186,19 +195,3 @@ def test_batches_compute_the_deals_of_all_of_them_at_the_end(built: Funnel) -> N
     report = json.loads(built.done("backfill", "--resume", "--no-tests", "--json").stdout)
     assert report["months"] == [f"2024-0{month}" for month in range(1, 7)]
     assert changed not in marked(built)[0]
-
-
-def test_a_changed_query_of_any_model_behind_the_deals_changes_them(tmp_path: Path) -> None:
-    """Either the rows of a model are hashed, or its code is."""
-    manifest = Dbt.open(Project(ROOT, tmp_path)).manifest
-    left, behind = ["model.funnel.deal_states"], set()
-    while left:
-        node = manifest.nodes.get(left.pop())
-        if node and node.unique_id not in behind:
-            behind.add(node.unique_id)
-            left += node.depends_on_nodes
-    by_rows = {"activity_kpis", "activity_staging", "field_options", "deal_kpis", "funnel_steps"}
-    code = (ROOT / "macros/marts/deals_definition.sql").read_text()
-    by_code = set(re.findall(r"'(deal_\w+)'", code))
-    names = {name.split(".")[-1] for name in behind} - {"changed_deals"}
-    assert names == by_rows | by_code

@@ -1,0 +1,45 @@
+{{ config(materialized='incremental', incremental_strategy='append') }}
+{%- set news_begin = day_start(known_through() + modules.datetime.timedelta(days=1)) %}
+
+with
+
+events as (
+
+    select
+        deal_id,
+        {{ local_month('change_time') }} as month
+    from {{ ref('deal_staging') }}
+    where
+        deal_id is not null
+        {%- if is_incremental() %}
+            and ({{ in_window('change_time') }} or change_time >= {{ news_begin }})
+        {%- endif %}
+        and {{ is_known('change_time') }}
+    union all
+    select
+        deal_id,
+        {{ local_month('due_to') }} as month
+    from {{ ref('activity_staging') }}
+    where
+        deal_id is not null
+        and is_done
+        and funnel_step is not null
+        {%- if is_incremental() %}
+            and ({{ in_window('due_to') }} or due_to >= {{ news_begin }})
+        {%- endif %}
+        and {{ is_known('due_to') }}
+
+)
+
+select distinct
+    deal_id,
+    month
+from events
+{%- if is_incremental() %}
+    except
+    select
+        deal_id,
+        month
+    from {{ this }}
+    where {{ is_month_of_deals() }}
+{%- endif %}

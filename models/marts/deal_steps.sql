@@ -1,0 +1,80 @@
+with
+
+deal_events as (
+
+    select * from {{ ref('deal_events') }}
+    where {{ is_deal_of_window() }}
+
+),
+
+activities as (
+
+    select * from {{ ref('activity_staging') }}
+    where
+        is_done
+        and funnel_step is not null
+        and {{ is_deal_of_window() }}
+        and {{ is_known('due_to') }}
+
+),
+
+entries as (
+
+    select
+        deal_id,
+        funnel_step,
+        event_at
+    from deal_events
+    where funnel_step is not null
+    union all
+    select
+        deal_id,
+        funnel_step,
+        due_to as event_at
+    from activities
+    -- An activity alone does not make a deal: most of them belong to deals of other exports.
+    where deal_id in (select deal_events.deal_id from deal_events)
+
+),
+
+-- Several stages may lead to one step.
+funnel_steps as (
+
+    select distinct
+        funnel_step,
+        kpi_name,
+        step_order
+    from {{ ref('funnel_steps') }}
+
+),
+
+first_entries as (
+
+    select
+        entries.deal_id,
+        entries.funnel_step,
+        funnel_steps.kpi_name,
+        funnel_steps.step_order,
+        min(entries.event_at) as first_entered_at
+    from entries
+    inner join funnel_steps
+        on entries.funnel_step = funnel_steps.funnel_step
+    group by
+        entries.deal_id,
+        entries.funnel_step,
+        funnel_steps.kpi_name,
+        funnel_steps.step_order
+
+)
+
+select
+    deal_id,
+    funnel_step,
+    kpi_name,
+    step_order,
+    first_entered_at,
+    lag(funnel_step) over steps as previous_funnel_step,
+    first_value(funnel_step) over steps as first_funnel_step,
+    lead(funnel_step) over steps is null as is_furthest
+from first_entries
+window steps as (partition by deal_id order by step_order)
