@@ -25,6 +25,19 @@ _ID_CHECK = f"value is null or {_BARE_ID} ~ {{id_pattern}} and {_ID} is not null
     "{0}", "value"
 )
 
+_ID_FIELDS = ("lost_reason", "pipeline_id", "stage_id", "user_id")
+# Of the fields whose values are ids: 5.0 as 5, and a reason typed freely as it is.
+_NEW_VALUE = f"""
+    case
+        when lower(btrim(changed_field_key, {{invisible}})) = any({{id_fields}})
+            and length({{0}}) < 40
+            and {_BARE_ID} ~ {{id_pattern}}
+            and length(split_part({_BARE_ID}, '.', 1)) < 19
+            then cast({_ID} as text)
+        else {{0}}
+    end
+"""
+
 _TIME_PATTERN = (
     "^[0-9]{4}-[0-9]{2}-[0-9]{2}"
     "([Tt ][0-9]{2}:[0-9]{2}(:[0-9]{2}([.][0-9]+)?)?([Zz]|[+-][0-9]{2}(:?[0-9]{2})?)?)?$"
@@ -80,7 +93,10 @@ _TYPES = {
     "boolean": CellType("a boolean", "boolean"),
     "jsonb": CellType("a list of options, each with id and label", "jsonb", _OPTIONS_CHECK),
     "text": CellType(
-        f"a text of at most {LONGEST_NAME} characters", "text", "{longest} >= length(value)"
+        f"a text of at most {LONGEST_NAME} characters",
+        "text",
+        "{longest} >= length(value)",
+        "btrim({0}, {invisible})",
     ),
     "timestamp": CellType(
         "a timestamp",
@@ -91,10 +107,12 @@ _TYPES = {
     ),
 }
 _DOMAIN = "file_"
-_FREE_TEXT = CellType("a text", "text")
+_FREE_TEXT = CellType("a text", "text", stored=_NEW_VALUE)
 _LITERALS: dict[str, sql.Composable] = {
     "around_id": sql.Literal(_AROUND_ID),
+    "id_fields": sql.Literal(list(_ID_FIELDS)),
     "id_pattern": sql.Literal(_ID_PATTERN),
+    "invisible": sql.Literal(INVISIBLE),
     "longest": sql.Literal(LONGEST_NAME),
     "option_path": sql.Literal(_OPTION_PATH % LONGEST_NAME),
     "time_pattern": sql.Literal(_TIME_PATTERN),

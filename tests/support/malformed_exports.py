@@ -170,6 +170,40 @@ def _ids() -> Iterable[MalformedExport]:
         )
 
 
+def _values() -> Iterable[MalformedExport]:
+    """A field's new value is an id as well, if the field is one of ids; and keys are keys."""
+    at = datetime(2024, 5, 1)
+    for field in ("stage_id", "user_id", "lost_reason", "\tSTAGE_ID\xa0"):
+        for text in (
+            "5.0",
+            "05",
+            '"5"',
+            "5\xa0",
+            "\t5",
+            "5.5",
+            "1.000",
+            "5e0",
+            "9" * 30,
+            '"x"',
+            "5 ü",
+        ):
+            value = "5" if text in ("5.0", "05", '"5"', "5\xa0", "\t5") else text
+            yield MalformedExport(
+                f"{field!r} {text!r}",
+                "deal_changes.csv",
+                f"{CHANGES}1,2024-05-01,{field},{_cell(text)}\n",
+                [(1, at, field.strip(), value)],
+            )
+    for text in ("5.0", "05"):
+        stored = [(1, at, "value", text)]
+        content = f"{CHANGES}1,2024-05-01,value,{text}\n"
+        yield MalformedExport(f"value {text}", "deal_changes.csv", content, stored)
+    for name in ("Lead\xa0", "\ufeffLead", " Lead\t", "\u200bLead"):
+        yield MalformedExport(
+            f"name {name!r}", "stages.csv", f"{STAGES}1,{_cell(name)}\n", [(1, "Lead")]
+        )
+
+
 def _booleans() -> Iterable[MalformedExport]:
     header = "activity_id,type,assigned_to_user,deal_id,done,due_to\n"
     for text, done in {"True": True, "no": False, "1": True, "off": False, "": None}.items():
@@ -486,6 +520,17 @@ def _folders() -> Iterable[MalformedExport]:
 
 EXPORTS = tuple(
     export
-    for kind in (_times, _ids, _booleans, _options, _names, _emails, _records, _headers, _folders)
+    for kind in (
+        _times,
+        _ids,
+        _values,
+        _booleans,
+        _options,
+        _names,
+        _emails,
+        _records,
+        _headers,
+        _folders,
+    )
     for export in kind()
 )
