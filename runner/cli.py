@@ -50,11 +50,20 @@ for command in _COMMANDS:
 
 def main() -> None:
     """Run the command line, and ignore Ctrl-C while Python leaves."""
+    for number in (signal.SIGTERM, signal.SIGHUP):
+        if signal.getsignal(number) is signal.SIG_DFL:  # nohup ignores one of them
+            signal.signal(number, _interrupt)
     try:
         run_command_line()
     finally:
         # How it ends is decided and said; a Ctrl-C would only change the exit code.
         signal.signal(signal.SIGINT, signal.SIG_IGN)
+
+
+def _interrupt(number: int, _: object) -> None:
+    """End as after Ctrl-C, which stops the embedded Postgres and dbt's queries, but only once."""
+    signal.signal(number, signal.SIG_IGN)
+    raise KeyboardInterrupt(f"by {signal.Signals(number).name}")
 
 
 def run_command_line() -> None:

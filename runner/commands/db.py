@@ -1,10 +1,13 @@
 """`funnel db`: the embedded Postgres."""
 
 import subprocess
+from collections.abc import Sequence
+from dataclasses import replace
 
 import click
 
 from runner.commands.options import Invocation, command_options
+from runner.environment import environment
 from runner.errors import FunnelError
 
 
@@ -76,11 +79,12 @@ def psql(invocation: Invocation, psql_arguments: tuple[str, ...]) -> None:
     Example: funnel db psql -- -c 'select * from pipedrive_reporting.monthly_stats'
     """
     from runner.postgres.server import LocalPostgres
+    from runner.warehouse.connection import open_warehouse
 
     server = LocalPostgres(invocation.project.home)
-    with server.session():
-        command = [*server.psql_command(), *psql_arguments]
-        code = subprocess.run(command, check=False).returncode  # noqa: S603 - the bundled psql
+    local = replace(invocation.project, target="local")
+    with environment("FUNNEL_LOCAL_HOST"), open_warehouse(local):
+        code = _run([*server.psql_command(), *psql_arguments])
     if code != 0:
         raise FunnelError(f"psql ended with exit code {code}")
 
@@ -96,8 +100,18 @@ def exec_(invocation: Invocation, command: tuple[str, ...]) -> int:
     from runner.warehouse.connection import open_warehouse
 
     with open_warehouse(invocation.project):
-        try:
-            code = subprocess.run(command, check=False).returncode  # noqa: S603 - the user's own
-        except OSError as error:
-            raise FunnelError(f"cannot run {command[0]}: {error.strerror}") from error
-    return code
+        return _run(command)
+
+
+def _run(command: Sequence[str]) -> int:
+    """Run a program to its end, which comes early where this process is told to stop."""
+    try:
+        child = subprocess.Popen(command)  # noqa: S603 - the bundled psql, or the user's own
+    except OSError as error:
+        raise FunnelError(f"cannot run {command[0]}: {error.strerror}") from error
+    try:
+        return child.wait()
+    except KeyboardInterrupt:
+        child.terminate()
+        child.wait()
+        raise

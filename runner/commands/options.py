@@ -84,8 +84,9 @@ def command_options(function: Callable[..., int | None]) -> Callable[..., None]:
             console.trace()
             console.fail(error)
             code = error.exit_code
-        except (KeyboardInterrupt, click.Abort):
-            console.fail(FunnelError("interrupted", exit_code=ExitCode.INTERRUPTED))
+        except (KeyboardInterrupt, click.Abort) as error:
+            said = f"interrupted {error}".strip()
+            console.fail(FunnelError(said, exit_code=ExitCode.INTERRUPTED))
             code = ExitCode.INTERRUPTED
         except Exception as error:
             console.trace()

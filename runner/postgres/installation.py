@@ -65,6 +65,14 @@ def find_server_account(data_directory: Path) -> ServerAccount | None:
     return ServerAccount(entry.pw_uid, entry.pw_gid)
 
 
+def find_system_user() -> int | None:
+    """Return the id of the system user that servers run as where funnel runs as root, if any."""
+    try:
+        return pwd.getpwnam(_SYSTEM_USER).pw_uid
+    except KeyError:
+        return None
+
+
 def open_to_everyone(folder: Path) -> None:
     """Let other system users pass through a folder and its parents, not list them."""
     for passage in (folder, *folder.parents):

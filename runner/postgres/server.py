@@ -22,7 +22,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO
@@ -34,6 +34,7 @@ from runner.postgres.installation import (
     clean_environment,
     find_binaries,
     find_server_account,
+    find_system_user,
     open_installation,
     open_to_everyone,
 )
@@ -86,20 +87,32 @@ class LocalPostgres:
     def socket_dir(self) -> Path:
         """The folder of the unix socket, which a client takes as host: the data directory.
 
-        Else a private folder in /tmp: where the path is too long for the kernel, or has a comma,
-        which a client takes for the beginning of a second host.
+        Else a folder in /tmp: where the path is too long for the kernel, or has a comma, which a
+        client takes for the beginning of a second host.
         """
         path = os.fsencode(self.data_directory / _socket_name())
         if len(path) <= _LONGEST_SOCKET_PATH and b"," not in path:
             return self.data_directory
         # Not tempfile.gettempdir(): TMPDIR may differ in cron, and all must find the same server.
         name = hashlib.sha256(os.fsencode(self.data_directory)).hexdigest()[:16]
-        return Path("/tmp") / f"funnel-{name}"  # noqa: S108 - checked in _make_socket_dir
+        return Path("/tmp") / f"funnel-{name}"  # noqa: S108 - checked in find_owner
 
     def url(self) -> str:
         """Return the server's libpq URL, as psql and every client takes it."""
         host = quote(str(self.socket_dir), safe="")
         return f"postgresql://{SUPERUSER}@/{DATABASE}?host={host}&port={PORT}"
+
+    def find_owner(self) -> int:
+        """Return the id of the server's user, the only one who can enter its folders.
+
+        Raises:
+            FileNotFoundError: There is no server yet.
+            FunnelError: A folder is a link, another user's, or open to others.
+        """
+        owner = find_owner(self.data_directory)
+        if self.socket_dir != self.data_directory:
+            find_owner(self.socket_dir, owner)
+        return owner
 
     def psql_command(self) -> list[str]:
         """Return the command line of the bundled psql on this server."""
@@ -159,11 +172,12 @@ class LocalPostgres:
         """Return whether a server listens on the socket.
 
         Raises:
-            FunnelError: The socket belongs to another system user.
+            FunnelError: As `find_owner`.
         """
         with _said_in_one_line(self.home), socket.socket(socket.AF_UNIX) as client:
             client.settimeout(_PATIENCE)
             try:
+                self.find_owner()
                 client.connect(str(self.socket_dir / _socket_name()))
             except (FileNotFoundError, NotADirectoryError, ConnectionError):
                 return False
@@ -255,6 +269,9 @@ class LocalPostgres:
                 f"the embedded Postgres did not stop: {reason} (log: {self.log_file})",
                 hint="Try `funnel db stop` again.",
             )
+        if self.socket_dir != self.data_directory:
+            with suppress(OSError):
+                self.socket_dir.rmdir()
 
     def _create_data_directory(self, account: ServerAccount | None) -> str:
         """Make the data directory under another name first: a killed initdb leaves nothing half."""
@@ -289,7 +306,7 @@ class LocalPostgres:
 
     def _is_alive(self) -> bool:
         """Return whether there is a server, even one that does not listen yet."""
-        return self.is_running() or self._is_postmaster(_read_line(self._pid_file, 0))
+        return self._is_postmaster(_read_line(self._pid_file, 0)) or self.is_running()
 
     def _is_postmaster(self, pid: str) -> bool:
         """Return whether a process works in the data directory (known on Linux only)."""
@@ -299,16 +316,10 @@ class LocalPostgres:
             return False
 
     def _make_socket_dir(self, account: ServerAccount | None) -> None:
-        owner = account.user_id if account else os.geteuid()
         self.socket_dir.mkdir(mode=0o700, exist_ok=True)
         if account and self.socket_dir.lstat().st_uid == os.geteuid():
             account.own(self.socket_dir)
-        found = self.socket_dir.lstat()
-        if not stat.S_ISDIR(found.st_mode) or found.st_uid != owner or found.st_mode & 0o077:
-            raise FunnelError(
-                f"{self.socket_dir} is not a private folder of the embedded Postgres",
-                hint="Remove it, or set FUNNEL_HOME to a shorter path.",
-            )
+        self.find_owner()
 
     def _run(self, account: ServerAccount | None, program: str, arguments: Sequence[str]) -> str:
         """Run a program of Postgres in the home; return why it failed, or nothing."""
@@ -333,7 +344,8 @@ def _run_to_its_end(
 
     Were pg_ctl interrupted, its server could come up later, when nobody looks for it any more.
     """
-    mask = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+    interrupts = {signal.SIGINT, signal.SIGTERM, signal.SIGHUP}
+    mask = signal.pthread_sigmask(signal.SIG_BLOCK, interrupts)
     try:
         process = subprocess.Popen(  # noqa: S603 - our own program and arguments
             command,
@@ -357,6 +369,30 @@ def _run_to_its_end(
         signal.pthread_sigmask(signal.SIG_SETMASK, mask)
 
 
+def find_owner(folder: Path, owner: int | None = None) -> int:
+    """Return the id of the user whose private folder this is: nobody else can put a socket there.
+
+    Args:
+        folder: A server's data directory or socket folder.
+        owner: Who it has to be. Else it is the user of this process or, for root, the embedded
+            server's user or whoever the folder above belongs to.
+
+    Raises:
+        FileNotFoundError: There is no such folder.
+        FunnelError: It is a link, another user's, or open to others.
+    """
+    found = folder.lstat()
+    trusted: set[int | None] = {os.geteuid() if owner is None else owner}
+    if trusted == {0}:
+        trusted = {folder.parent.stat().st_uid, find_system_user()}
+    if found.st_uid not in trusted or not stat.S_ISDIR(found.st_mode) or found.st_mode & 0o077:
+        raise FunnelError(
+            f"{folder} is not a private folder of the embedded Postgres",
+            hint="Look who has made it; remove it, or set FUNNEL_HOME to another path.",
+        )
+    return found.st_uid
+
+
 def _socket_name() -> str:
     return f".s.PGSQL.{PORT}"
 
@@ -371,11 +407,19 @@ def _read_line(file: Path, number: int) -> str:
 
 
 def _open_lock_file(path: Path) -> BinaryIO:
-    """Open a file to lock; no program started from here inherits it.
+    """Open a file to lock, which nobody else can open; no program started from here inherits it.
 
-    Opened for reading, which is enough, so that root and the owner of the home can share it.
+    One that root makes belongs to whoever the home belongs to, so that both can use it.
     """
-    return os.fdopen(os.open(path, os.O_RDONLY | os.O_CREAT, 0o644), "rb")
+    flags = os.O_RDONLY | os.O_NOFOLLOW
+    try:
+        file = os.fdopen(os.open(path, flags | os.O_CREAT | os.O_EXCL, 0o600), "rb")
+        if os.geteuid() == 0:
+            os.fchown(file.fileno(), path.parent.stat().st_uid, -1)
+    except FileExistsError:
+        file = os.fdopen(os.open(path, flags), "rb")
+        os.fchmod(file.fileno(), 0o600)  # fails where somebody else has made it
+    return file
 
 
 def _is_only_holder(file: BinaryIO) -> bool:

@@ -16,6 +16,7 @@ from functools import cached_property
 from typing import TYPE_CHECKING, Any, cast
 
 from runner.console import Progress
+from runner.environment import environment
 from runner.errors import FunnelError
 from runner.masking import mask_emails
 from runner.project import Project
@@ -231,27 +232,10 @@ def dbt_arguments(
 
 def _call(runner: "dbtRunner", arguments: list[str]) -> object:
     _forget_repeated_flags()
-    with _own_flags():
+    # Each of dbt's variables is a flag: one of them switches off every test. DBT_ENV_… are no flags
+    # but values for profiles, so they stay.
+    with environment("DBT_(?!ENV_)"):
         return _checked(runner.invoke(arguments))
-
-
-@contextmanager
-def _own_flags() -> Iterator[None]:
-    """Hide dbt's variables, each of which is a flag: one of them switches off every test.
-
-    DBT_ENV_… are no flags but values for profiles, so they stay.
-    """
-    hidden = {
-        name: value
-        for name, value in os.environ.items()
-        if name.startswith("DBT_") and not name.startswith("DBT_ENV_")
-    }
-    for name in hidden:
-        del os.environ[name]
-    try:
-        yield
-    finally:
-        os.environ.update(hidden)
 
 
 def _checked(outcome: "dbtRunnerResult") -> object:

@@ -1,9 +1,10 @@
 """Connections to the warehouse for everything that is not dbt, from the variables dbt reads."""
 
 import os
+import pwd
 import re
 from collections.abc import Iterator
-from contextlib import closing, contextmanager, nullcontext
+from contextlib import AbstractContextManager, closing, contextmanager, nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -12,8 +13,9 @@ from psycopg2 import sql
 from psycopg2.errors import InsufficientPrivilege, LockNotAvailable, QueryCanceled
 from psycopg2.extensions import connection as Connection  # noqa: N812 - a class in lower case
 
+from runner.environment import environment
 from runner.errors import FunnelError
-from runner.postgres.server import DATABASE, PORT, SUPERUSER, LocalPostgres
+from runner.postgres.server import DATABASE, PORT, SUPERUSER, LocalPostgres, find_owner
 from runner.project import Project
 
 LOCAL_HOST_VARIABLE = "FUNNEL_LOCAL_HOST"
@@ -26,6 +28,9 @@ MART_TABLES = (
     "deal_states",
     "monthly_stats_by_owner",
 )
+
+_READ_VARIABLES = "HOST|PORT|USER|PASSWORD|DATABASE|PASSFILE|SSL(MODE|ROOTCERT|CERT|KEY)"
+"""Of the targets dev and prod, after PG. libpq has more: one of them leads to another server."""
 
 _LAST_PORT = 65535
 
@@ -48,15 +53,15 @@ def connect(project: Project) -> Connection:
             or cannot be. The password is never part of it.
     """
     is_local = project.target == "local"
-    parameters = _local_parameters(project) if is_local else _server_parameters(project.target)
     try:
-        connection: Connection = psycopg2.connect(
-            **parameters,
-            application_name="funnel",
-            connect_timeout=10,
-            # A run takes long, and a firewall between forgets a connection that says nothing.
-            keepalives_idle=60,
-        )
+        with _libpq_variables(project):
+            connection: Connection = psycopg2.connect(
+                **(_local_parameters() if is_local else _server_parameters(project.target)),
+                application_name="funnel",
+                connect_timeout=10,
+                # A run takes long, and a firewall between forgets a connection that says nothing.
+                keepalives_idle=60,
+            )
     except psycopg2.OperationalError as error:
         reason = _first_refusal(str(error))
         hint = _find_local_remedy() if is_local else _find_remedy(reason)
@@ -78,8 +83,8 @@ def open_warehouse(project: Project) -> Iterator[Connection]:
             a query took longer than it may or needs a permission that is missing.
     """
     server = _find_embedded_server(project)
-    running = _embedded_server(server) if server else nullcontext()
-    with running, closing(connect(project)) as connection:
+    running = server.session() if server else nullcontext()
+    with running, _libpq_variables(project), closing(connect(project)) as connection:
         try:
             yield connection
         except (psycopg2.Error, FunnelError) as error:
@@ -160,23 +165,31 @@ def _find_embedded_server(project: Project) -> LocalPostgres | None:
     return server
 
 
-@contextmanager
-def _embedded_server(server: LocalPostgres) -> Iterator[None]:
-    """Have the server run, and dbt find it, for as long as the block does."""
-    given = os.environ.get(LOCAL_HOST_VARIABLE)
-    with server.session():
-        os.environ[LOCAL_HOST_VARIABLE] = str(server.socket_dir)
-        try:
-            yield
-        finally:
-            del os.environ[LOCAL_HOST_VARIABLE]
-            if given is not None:
-                os.environ[LOCAL_HOST_VARIABLE] = given
+def _libpq_variables(project: Project) -> AbstractContextManager[None]:
+    """Leave only the documented ones to libpq, in this process, in dbt and in what we start.
+
+    For `local` that is none. libpq itself then asks the kernel whose server it has met.
+
+    Raises:
+        FunnelError: The folder of the embedded server's socket is not there, or not private.
+    """
+    if project.target != "local":
+        return environment(f"PG(?!({_READ_VARIABLES})$)")
+    server = _find_embedded_server(project)
+    folder = server.socket_dir if server else Path(os.environ[LOCAL_HOST_VARIABLE]).absolute()
+    try:
+        owner = server.find_owner() if server else find_owner(folder)
+    except FileNotFoundError as error:
+        raise FunnelError(
+            f"cannot connect to local: there is no {folder}", hint=_find_local_remedy()
+        ) from error
+    peer = pwd.getpwuid(owner).pw_name
+    return environment("PG", PGREQUIREPEER=peer, **{LOCAL_HOST_VARIABLE: str(folder)})
 
 
-def _local_parameters(project: Project) -> dict[str, Any]:
-    socket_dir = os.environ.get(LOCAL_HOST_VARIABLE) or LocalPostgres(project.home).socket_dir
-    return {"host": str(socket_dir), "port": PORT, "user": SUPERUSER, "dbname": DATABASE}
+def _local_parameters() -> dict[str, Any]:
+    host = os.environ[LOCAL_HOST_VARIABLE]
+    return {"host": host, "port": PORT, "user": SUPERUSER, "dbname": DATABASE}
 
 
 def _server_parameters(target: str) -> dict[str, Any]:

@@ -2,7 +2,9 @@
 
 import os
 import pwd
+import shutil
 import signal
+import stat
 import subprocess
 import sys
 import time
@@ -16,6 +18,8 @@ import pytest
 
 from runner.errors import ExitCode, FunnelError
 from runner.postgres.server import LocalPostgres
+from runner.project import Project
+from runner.warehouse.connection import connect, open_warehouse
 
 ROOT = Path(__file__).parents[2]
 
@@ -351,8 +355,7 @@ def test_any_path_will_do(folder: Path, name: str) -> None:
         psycopg2.connect(host=str(server.socket_dir), port=5432, user="postgres").close()
         assert server.socket_dir.stat().st_mode & 0o077 == 0
     assert not server.is_running()
-    if server.socket_dir != server.data_directory:
-        server.socket_dir.rmdir()
+    assert server.socket_dir == server.data_directory or not server.socket_dir.exists()
 
 
 def test_the_socket_is_beside_the_data_when_it_fits(tmp_path: Path) -> None:
@@ -372,6 +375,130 @@ def test_a_socket_folder_of_someone_else_is_refused(folder: Path) -> None:
             pass
     finally:
         server.socket_dir.unlink()
+
+
+# Run as another user: python3 -c IMPOSTOR <folder> makes the socket, says so, and prints what it is
+# sent; python3 -c IMPOSTOR <folder> <user> makes it first, and becomes that user before it listens.
+IMPOSTOR = """
+import os, pwd, socket, sys
+
+os.makedirs(sys.argv[1], mode=0o700, exist_ok=True)
+server = socket.socket(socket.AF_UNIX)
+server.bind(sys.argv[1] + "/.s.PGSQL.5432")
+if len(sys.argv) > 2:
+    os.chmod(sys.argv[1] + "/.s.PGSQL.5432", 0o777)
+    user = pwd.getpwnam(sys.argv[2])
+    os.setgroups([]); os.setgid(user.pw_gid); os.setuid(user.pw_uid)
+server.listen()
+print("listening", flush=True)
+while True:
+    client, _ = server.accept()
+    print("received", len(client.recv(1000)), flush=True)
+"""
+
+
+def start_as_nobody(script: str, *arguments: str) -> "subprocess.Popen[str]":
+    python = shutil.which("python3", path="/usr/local/bin:/usr/bin")
+    sudo = [] if os.geteuid() == 0 else ["sudo", "-n", "-u", "nobody"]
+    if python is None or (sudo and subprocess.run([*sudo, "true"], check=False).returncode != 0):
+        pytest.skip("there is no second user without root or sudo")
+    return subprocess.Popen(
+        [*sudo, python, "-c", script, *arguments],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        user=None if sudo else "nobody",
+        extra_groups=None if sudo else [],
+    )
+
+
+def test_another_user_who_takes_the_place_of_the_socket_gets_nothing(folder: Path) -> None:
+    """A long home, a server that was killed, a temporary folder that was cleared."""
+    server = LocalPostgres(folder / ("long" * 40))
+    project = Project(ROOT, server.home)
+    with server.session():
+        os.kill(find_postmaster(server), signal.SIGKILL)
+        wait_until_gone(server)
+        shutil.rmtree(server.socket_dir)
+    with start_as_nobody(IMPOSTOR, str(server.socket_dir)) as impostor:
+        assert impostor.stdout
+        assert impostor.stdout.readline() == "listening\n"
+        status = server.data_directory / "postmaster.pid"
+        status.write_text("\n" * 7 + "ready")
+        refusal = "is not a private folder of the embedded Postgres"
+        for use in (server.is_running, server.keep_running, lambda: connect(project)):
+            with pytest.raises(FunnelError, match=refusal):
+                use()
+        with pytest.raises(FunnelError, match=refusal), open_warehouse(project):
+            pass
+        status.unlink()
+        impostor.terminate()
+        assert impostor.communicate()[0] == ""
+    shutil.rmtree(server.socket_dir)
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root can hand a process to another user")
+def test_a_server_of_another_user_in_the_right_folder_gets_nothing(
+    server: LocalPostgres, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with server.session():
+        pass
+    command = [sys.executable, "-c", IMPOSTOR, str(server.data_directory), "nobody"]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as impostor:
+        assert impostor.stdout
+        assert impostor.stdout.readline() == "listening\n"
+        with pytest.raises(FunnelError, match="requirepeer specifies"):
+            connect(Project(ROOT, server.home))
+        monkeypatch.setenv("FUNNEL_LOCAL_HOST", str(server.data_directory))
+        with pytest.raises(FunnelError, match="requirepeer specifies"):
+            connect(Project(ROOT, server.home / "other"))
+        impostor.terminate()
+        assert impostor.communicate()[0].replace("received 0\n", "") == ""
+    (server.data_directory / ".s.PGSQL.5432").unlink()
+
+
+def test_only_the_owner_of_the_home_can_hold_its_locks(server: LocalPostgres) -> None:
+    lock = server.home / "postgres.lock"
+    lock.touch()
+    lock.chmod(0o644)
+    with server.session():
+        for name in ("postgres.lock", "postgres.users"):
+            found = (server.home / name).stat()
+            assert stat.S_IMODE(found.st_mode) == 0o600
+            assert found.st_uid == server.home.stat().st_uid
+    hold = "import fcntl, sys; fcntl.flock(open(sys.argv[1]), fcntl.LOCK_EX)"
+    with start_as_nobody(hold, str(lock)) as other:
+        assert "PermissionError" in other.communicate()[1]
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGHUP])
+def test_a_command_that_is_told_to_end_stops_the_server_and_says_so(
+    server: LocalPostgres, number: signal.Signals
+) -> None:
+    command = [
+        "db",
+        "exec",
+        "--",
+        sys.executable,
+        "-c",
+        "import time; print('up', flush=True); time.sleep(600)",
+    ]
+    with subprocess.Popen(
+        [sys.executable, "-m", "runner.cli", *command],
+        cwd=ROOT,
+        env={**os.environ, "FUNNEL_HOME": str(server.home)},
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    ) as process:
+        assert process.stdout
+        assert process.stdout.readline() == "up\n"
+        assert server.is_running()
+        process.send_signal(number)
+        assert process.communicate(timeout=60)[1] == f"Error: interrupted by {number.name}\n"
+        assert process.returncode == ExitCode.INTERRUPTED
+    assert not server.is_running()
 
 
 def test_a_failure_to_start_is_one_line_that_names_the_log(new_server: LocalPostgres) -> None:

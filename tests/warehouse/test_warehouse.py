@@ -1,6 +1,7 @@
 """Connections: the right server from the right variables, and every failure in one line."""
 
 import os
+import re
 from collections.abc import Iterator
 from contextlib import closing
 from pathlib import Path
@@ -8,6 +9,7 @@ from tempfile import TemporaryDirectory
 
 import psycopg2
 import pytest
+from homes import Funnel, ask
 from psycopg2.extensions import connection as Connection  # noqa: N812 - a class in lower case
 from servers import TcpPostgres, find_free_port
 
@@ -178,6 +180,99 @@ def test_local_does_not_mind_the_variables_of_other_targets(
     with open_warehouse(local) as connection, connection.cursor() as cursor:
         cursor.execute("select current_user::text, current_database()::text")
         assert cursor.fetchone() == ("postgres", "postgres")
+
+
+LIBPQ = {
+    "PGHOSTADDR": "192.0.2.1",
+    "PGSERVICE": "elsewhere",
+    "PGOPTIONS": "-c default_transaction_read_only=on",
+    "PGSSLMODE": "verify-full",
+    "PGSSLNEGOTIATION": "direct",
+    "PGGSSENCMODE": "require",
+    "PGCHANNELBINDING": "require",
+    "PGREQUIREAUTH": "scram-sha-256",
+    "PGREQUIREPEER": "somebody",
+    "PGTARGETSESSIONATTRS": "standby",
+    "PGLOADBALANCEHOSTS": "nonsense",
+    "PGCLIENTENCODING": "LATIN1",
+    "PGTZ": "Asia/Tokyo",
+    "PGDATESTYLE": "SQL, DMY",
+    "PGAPPNAME": "x",
+    "PGCONNECT_TIMEOUT": "nonsense",
+    "PGMINPROTOCOLVERSION": "nonsense",
+}
+"""Variables of libpq that lead to another server, to none, or to another session."""
+
+_SESSION = """
+    select
+        inet_server_addr(), current_setting('default_transaction_read_only'),
+        current_setting('client_encoding'), current_setting('timezone'),
+        current_setting('datestyle'), current_setting('application_name')
+"""
+
+
+@pytest.mark.parametrize("name", LIBPQ)
+@pytest.mark.parametrize("target", ["local", "prod"])
+def test_no_further_variable_of_libpq_is_followed(
+    request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch, target: str, name: str
+) -> None:
+    if target == "prod" and name == "PGSSLMODE":
+        pytest.skip("documented")
+    project: Project = request.getfixturevalue(target)
+    with open_warehouse(project) as connection:
+        usual = ask(connection, _SESSION)
+        monkeypatch.setenv(name, LIBPQ[name])
+        with open_warehouse(project) as second:
+            assert ask(second, _SESSION) == usual
+            # dbt, and what is started from here, connect by themselves.
+            kept = [variable for variable in os.environ if variable.startswith("PG")]
+            assert kept == ["PGREQUIREPEER"] or set(kept) <= set(DOCUMENTED)
+            assert (name in kept) == (name == "PGREQUIREPEER" and target == "local")
+        assert os.environ[name] == LIBPQ[name]
+
+
+DOCUMENTED = (
+    *("PGHOST", "PGPORT", "PGUSER", "PGPASSWORD", "PGDATABASE", "PGPASSFILE"),
+    *("PGSSLMODE", "PGSSLROOTCERT", "PGSSLCERT", "PGSSLKEY"),
+)
+
+
+def test_the_readme_lists_the_variables_that_are_read() -> None:
+    said = re.findall(r"PG[A-Z]+", (ROOT / "README.md").read_text())
+    assert set(said) == set(DOCUMENTED)
+
+
+def test_tls_and_a_password_file_are_asked_for_by_variables(
+    prod: Project, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    file = tmp_path / "passwords"
+    file.write_text(f"*:*:*:*:{os.environ['PGPASSWORD']}")
+    file.chmod(0o600)
+    monkeypatch.delenv("PGPASSWORD")
+    monkeypatch.setenv("PGPASSFILE", str(file))
+    connect(prod).close()
+    monkeypatch.setenv("PGSSLMODE", "require")
+    assert "server does not support SSL" in refuse(prod).message
+
+
+def test_dbt_and_psql_reach_the_embedded_server_whatever_libpq_reads(
+    demo: Funnel, tmp_path: Path
+) -> None:
+    service = tmp_path / "services"
+    service.write_text("[elsewhere]\nhostaddr=192.0.2.1\nconnect_timeout=2\n")
+    aimed = Funnel(
+        demo.home,
+        {
+            **{"PGHOSTADDR": "192.0.2.1", "PGSERVICE": "elsewhere"},
+            **{"PGSERVICEFILE": str(service), "PGCONNECT_TIMEOUT": "2"},
+        },
+    )
+    assert aimed("freshness").returncode == 0
+    address = "select coalesce(inet_server_addr()::text, 'socket')"
+    assert aimed.done("db", "psql", "--", "-X", "-A", "-t", "-c", address).stdout == "socket\n"
+    variables = aimed.done("db", "exec", "--", "env").stdout.splitlines()
+    kept = [line for line in variables if line.startswith("PG")]
+    assert [line.partition("=")[0] for line in kept] == ["PGREQUIREPEER"]
 
 
 def test_a_server_of_the_users_own_is_respected(
