@@ -4,7 +4,8 @@
 
 {%- macro postgres__set_patience(seconds) -%}
     set local lock_timeout = '{{ seconds }}s';
-    set local client_connection_check_interval = '1s'
+    set local client_connection_check_interval = '1s';
+    set local idle_in_transaction_session_timeout = 0
 {%- endmacro -%}
 
 {%- macro spark__set_patience(seconds) -%}{%- endmacro -%}

@@ -17,14 +17,14 @@ from runner.months.ledger import close_open_runs, record_watermark
 from runner.months.plan import Plan, make_plan
 from runner.months.state import State, read_state
 from runner.months.window import Window
-from runner.project import ANALYTICS, AUDIT, META, Project
+from runner.project import AUDIT, META, Project
 from runner.show.rows import FunnelStep, Period, read_rows
 from runner.show.views import nest_in_months
 from runner.transform.dbt_runner import Dbt
 from runner.transform.failing_rows import keep_failing_rows
 from runner.transform.results import NodeResult, count_statuses, exit_code, problems
 from runner.warehouse.connection import DAILY_TABLES, MART_TABLES, open_warehouse
-from runner.warehouse.lock import hold_lock
+from runner.warehouse.lock import LockLost, hold_lock
 
 
 @dataclass(frozen=True)
@@ -92,7 +92,7 @@ class Pipeline:
 
     Args:
         project: What it works on.
-        connection: Holds the lock; not dbt's.
+        connection: Not dbt's, nor that of the lock.
         console: Where it talks.
         command: Name of the command, for the ledger.
         dbt: The project parsed once.
@@ -186,16 +186,17 @@ def open_pipeline(
     Raises:
         FunnelError: Another writer holds the lock, or the warehouse or its raw tables are missing.
     """
-    schema, purpose = project.schema(ANALYTICS), f"funnel {command} {purpose}"
     with (
         open_warehouse(project) as connection,
-        hold_lock(connection, schema, purpose, wait=options.wait),
+        hold_lock(project, connection, f"funnel {command} {purpose}", wait=options.wait),
     ):
         _limit_patience(connection, project, options.lock_timeout)
         close_open_runs(connection, project.schema(META), "crashed")
         state = read_state(connection, project)
         try:
             yield Pipeline(project, connection, console, command, Dbt.open(project), state)
+        except LockLost:
+            raise  # another run may have begun, whose row in the ledger is open
         except KeyboardInterrupt:
             with suppress(psycopg2.Error):  # else the next run writes down that it crashed
                 close_open_runs(connection, project.schema(META), "interrupted")

@@ -11,7 +11,7 @@ from runner.months.backfill import Backfill, find_unfinished
 from runner.months.ledger import RUNS, RecordedRun, read_last_run
 from runner.months.state import read_state
 from runner.months.verify import VERIFIED_MONTHS
-from runner.project import ANALYTICS, META, Project
+from runner.project import META, Project
 from runner.text_table import TextTable
 from runner.warehouse.connection import open_warehouse, table_exists
 from runner.warehouse.lock import describe_holder
@@ -86,7 +86,7 @@ def read_status(project: Project) -> Status:
     Raises:
         FunnelError: The warehouse cannot be read.
     """
-    analytics, meta = project.schema(ANALYTICS), project.schema(META)
+    meta = project.schema(META)
     with open_warehouse(project) as connection:
         state = read_state(connection, project)
         first_day, last_day = state.first_day, state.last_day
@@ -103,7 +103,7 @@ def read_status(project: Project) -> Status:
             outdated_months=state.outdated_months,
             unfinished_backfill=unfinished[1] if unfinished else None,
             last_loaded_at=read_load_times(connection, project),
-            running=describe_holder(connection, analytics),
+            running=describe_holder(connection, meta),
         )
 
 

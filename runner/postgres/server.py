@@ -87,8 +87,7 @@ class LocalPostgres:
     def socket_dir(self) -> Path:
         """The folder of the unix socket, which a client takes as host: the data directory.
 
-        Else a folder in /tmp: where the path is too long for the kernel, or has a comma, which a
-        client takes for the beginning of a second host.
+        Else one in /tmp: the path is too long for the kernel, or a client reads two hosts in it.
         """
         path = os.fsencode(self.data_directory / _socket_name())
         if len(path) <= _LONGEST_SOCKET_PATH and b"," not in path:
@@ -344,8 +343,7 @@ def _run_to_its_end(
 
     Were pg_ctl interrupted, its server could come up later, when nobody looks for it any more.
     """
-    interrupts = {signal.SIGINT, signal.SIGTERM, signal.SIGHUP}
-    mask = signal.pthread_sigmask(signal.SIG_BLOCK, interrupts)
+    mask = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT, signal.SIGTERM, signal.SIGHUP})
     try:
         process = subprocess.Popen(  # noqa: S603 - our own program and arguments
             command,

@@ -158,7 +158,7 @@ def test_the_runners_own_connection_cut_is_said_as_such(home: Home, processes: F
         wait_until_dbt_waits(home)
         cut = "select pg_terminate_backend(pid) from pg_stat_activity"
         home.funnel.query(f"{cut} where application_name like 'funnel run %'")
-    outcome = command.wait()
+        outcome = command.wait()  # while dbt's statement could still go on
     (line,) = problem_lines(outcome)
     assert line.startswith("Error: the connection to local was lost: ")
     assert outcome.returncode == 2

@@ -4,67 +4,11 @@ import json
 import re
 import subprocess
 import sys
-from collections.abc import Iterator
-from contextlib import closing
 from pathlib import Path
 
-import psycopg2
-import pytest
 from homes import ROOT, Funnel, running_home
 
-from runner.errors import ExitCode, FunnelError
-from runner.postgres.server import LocalPostgres
 from runner.raw.demo_data import write_demo
-from runner.warehouse.lock import hold_lock
-
-
-@pytest.fixture
-def two_connections(
-    demo: Funnel,
-) -> Iterator[tuple["psycopg2.extensions.connection", "psycopg2.extensions.connection"]]:
-    url = LocalPostgres(demo.home).url()
-    with closing(psycopg2.connect(url)) as one, closing(psycopg2.connect(url)) as other:
-        one.autocommit = other.autocommit = True
-        yield one, other
-
-
-def test_the_second_writer_is_told_who_the_first_one_is(
-    two_connections: tuple["psycopg2.extensions.connection", "psycopg2.extensions.connection"],
-) -> None:
-    one, other = two_connections
-    with hold_lock(one, "s", "funnel backfill 2024-05-01"):
-        with (
-            pytest.raises(FunnelError, match="funnel backfill 2024-05-01 of postgres, since") as e,
-            hold_lock(other, "s", "funnel run"),
-        ):
-            pass
-        assert e.value.exit_code is ExitCode.LOCKED
-        with hold_lock(other, "another set of schemas", "funnel run"):
-            pass
-    with hold_lock(other, "s", "funnel run", wait=1):
-        pass
-
-
-def test_a_lock_ends_with_its_process(
-    two_connections: tuple["psycopg2.extensions.connection", "psycopg2.extensions.connection"],
-) -> None:
-    one, other = two_connections
-    holder = (
-        "import psycopg2, sys, time; from runner.warehouse.lock import hold_lock\n"
-        "connection = psycopg2.connect(sys.argv[1]); connection.autocommit = True\n"
-        "with hold_lock(connection, 's', 'killed'): print('held', flush=True); time.sleep(600)"
-    )
-    process = subprocess.Popen(
-        [sys.executable, "-c", holder, one.dsn], stdout=subprocess.PIPE, cwd=ROOT, text=True
-    )
-    assert process.stdout
-    assert process.stdout.readline() == "held\n"
-    with pytest.raises(FunnelError, match="killed"), hold_lock(other, "s", "funnel run"):
-        pass
-    process.kill()
-    process.communicate()
-    with hold_lock(other, "s", "funnel run", wait=30):
-        pass
 
 
 def test_runs_that_start_together_work_one_after_the_other(tmp_path: Path) -> None:
