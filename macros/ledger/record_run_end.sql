@@ -11,16 +11,19 @@
         {%- set bad = results | selectattr('status', 'in', ['error', 'fail']) | list -%}
         {%- set rows = built | map(attribute='adapter_response')
             | selectattr('rows_affected', 'defined') | map(attribute='rows_affected') -%}
-        update {{ runs_table() }}
-        set
-            finished_at = clock_timestamp(),
-            outcome = '{{ "failed" if bad else "success" }}',
-            is_complete = {{ daily | length == 2 }},
-            has_insight = {{ marts | length == 6 }},
-            models = {{ built | length }},
-            tests = {{ results | selectattr('node.resource_type', 'equalto', 'test') | list | length }},
-            rows_written = {{ rows | select('gt', 0) | sum }}
-        where run_id = '{{ invocation_id }}';
+        insert into {{ adapter.quote(generate_schema_name('pipedrive_meta', none)) }}.run_events
+            (run_id, event, happened_at, outcome, is_complete, has_marts, models, tests, rows_written)
+        values (
+            '{{ invocation_id }}',
+            'ended',
+            {{ dbt.current_timestamp() }},
+            '{{ "failed" if bad else "success" }}',
+            {{ daily | length == 2 }},
+            {{ marts | length == 6 }},
+            {{ built | length }},
+            {{ results | selectattr('node.resource_type', 'equalto', 'test') | list | length }},
+            {{ rows | select('gt', 0) | sum }}
+        );
         commit
     {%- endif -%}
 {%- endmacro -%}

@@ -1,5 +1,7 @@
 {%- macro record_run_start() -%}
     {%- if execute and flags.WHICH in ('build', 'run', 'seed') -%}
+        {%- set schema = generate_schema_name('pipedrive_meta', none) -%}
+        {%- set meta = adapter.quote(schema) -%}
         {%- set command = checked_var('recorded_as')
             or ['dbt ' ~ flags.WHICH, 'dbt ' ~ dbt_version] -%}
         {%- set daily = ['model.funnel.daily_activity_stats', 'model.funnel.daily_deal_stats'] -%}
@@ -9,31 +11,28 @@
         {%- endfor -%}
         {%- if daily | select('in', selected_resources) | list -%}
             {%- for month in window_months(first_build=not built | select | list) -%}
-                {%- do months.append("'%04d-%02d'" | format(month // 12, month % 12 + 1)) -%}
+                {%- do months.append('%04d-%02d' | format(month // 12, month % 12 + 1)) -%}
             {%- endfor -%}
         {%- endif -%}
         {#- Without the seed, a run counts by the definition of the run before it. -#}
-        {%- set definition = "coalesce((
-            select definition from " ~ runs_table() ~ " order by started_at desc limit 1), '')" -%}
+        {%- set definition = "coalesce((select definition from " ~ meta
+            ~ ".runs order by started_at desc limit 1), '')" -%}
         {%- if 'seed.funnel.funnel_steps' in selected_resources -%}
             {%- set definition =
                 "'" ~ graph.nodes['seed.funnel.funnel_steps'].checksum.checksum ~ "'" -%}
         {%- endif -%}
         {%- set builds_deals = 'model.funnel.deal_stage_visits' in selected_resources
             or 'model.funnel.deal_states' in selected_resources -%}
-        {{ create_runs_table() }}
-        insert into {{ runs_table() }} (
-            run_id, command, version, source_dt, as_of, months, definition
-        )
-        values (
-            '{{ invocation_id }}',
+        {%- if not adapter.get_relation(target.database, schema, 'run_events') -%}
+            {{ create_ledger(meta) }}
+        {%- endif %}
+        insert into {{ meta }}.run_events
+            (run_id, event, happened_at, command, version, source_dt, as_of, months, definition)
+        select '{{ invocation_id }}', 'started', {{ dbt.current_timestamp() }},
             '{{ command[0] | string | replace("'", "''") }}',
             '{{ command[1] | string | replace("'", "''") }}',
-            {{ source_dt() }},
-            {{ "cast('" ~ as_of_date() ~ "' as date)" if builds_deals else 'null' }},
-            cast(array[{{ months | join(', ') }}] as text[]),
-            {{ definition }}
-        );
+            {{ source_dt() }}, {{ "cast('" ~ as_of_date() ~ "' as date)" if builds_deals else 'null' }},
+            '{{ months | join(" ") }}', {{ definition }};
         commit
     {%- endif -%}
 {%- endmacro -%}

@@ -1,6 +1,6 @@
 """A backfill: many months in batches, one after the other, that can be stopped and resumed.
 
-What is left to do is kept in `pipedrive_meta.backfills`, so that also a killed backfill can go on.
+What is left to do is in the ledger, so that also a killed backfill can go on.
 """
 
 import time
@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass, replace
 from datetime import date, timedelta
+from uuid import uuid4
 
 from dateutil.relativedelta import relativedelta
 from psycopg2 import sql
@@ -15,12 +16,12 @@ from psycopg2.extensions import connection as Connection  # noqa: N812 - a class
 
 from runner.console import Console
 from runner.errors import ExitCode, FunnelError
+from runner.months.ledger import EVENTS, create_ledger, has_ledger, record
 from runner.months.pipeline import Pipeline, RunOptions, RunReport, open_pipeline
 from runner.months.window import Window, window_between
 from runner.project import META, Project
-from runner.warehouse.connection import DAILY_TABLES, create_schema, table_exists
+from runner.warehouse.connection import DAILY_TABLES
 
-BACKFILLS = "backfills"
 HOW_TO_RESUME = "To go on from here: funnel backfill --resume"
 BATCH_MONTHS = {"month": 1, "quarter": 3, "year": 12, "all": None}
 """Sizes of a batch in calendar months; `all` is one batch."""
@@ -90,7 +91,7 @@ def run_backfill(
     purpose = f"{backfill.first} to {backfill.last}" if backfill else "--resume"
     with open_pipeline(project, console, command, purpose, options) as opened:
         schema = project.schema(META)
-        number, backfill = _begin(opened.connection, schema, backfill)
+        backfill_id, backfill = _begin(opened.connection, schema, backfill)
         windows = list(backfill.batches())
         pipeline = _batch_pipeline(opened, backfill, windows)
         reasons: dict[str, tuple[str, ...]] = {}
@@ -109,7 +110,7 @@ def run_backfill(
                     # No second look: what is loaded meanwhile is for the next run.
                     state = pipeline.state.counted(report.plan.months, window.last_day)
                     pipeline = replace(pipeline, state=state)
-                    _note(pipeline.connection, schema, number, window, is_last=is_last)
+                    _note(pipeline.connection, schema, backfill_id, window, is_last=is_last)
                     advance(window)
         except BaseException:
             console.say(HOW_TO_RESUME, even_if_quiet=True)
@@ -161,74 +162,65 @@ def _progress(
         yield advance
 
 
-_CREATE = """
-    create table if not exists {} (
-        backfill_id bigint generated always as identity primary key,
-        command text not null,
-        first_day date not null,
-        last_day date not null,
-        batch text not null,
-        next_day date not null,
-        started_at timestamptz not null default clock_timestamp(),
-        finished_at timestamptz
+def _begin(connection: Connection, schema: str, backfill: Backfill | None) -> tuple[str, Backfill]:
+    """Write a backfill down, or read the last one; return its id in the ledger as well."""
+    if backfill is None:
+        unfinished = find_unfinished(connection, schema)
+        if not unfinished:
+            raise FunnelError(
+                "there is no backfill to resume",
+                hint="Start one: funnel backfill --from 2024-01-01 --to 2024-03-31",
+            )
+        return unfinished[-1]
+    create_ledger(connection, schema)
+    backfill_id = str(uuid4())
+    record(
+        connection,
+        schema,
+        backfill_id,
+        "backfill_started",
+        command=backfill.command,
+        first_day=backfill.first,
+        last_day=backfill.last,
+        batch=backfill.batch,
     )
-"""
+    return backfill_id, backfill
 
 
-def _begin(connection: Connection, schema: str, backfill: Backfill | None) -> tuple[int, Backfill]:
-    """Write a backfill down, or read the last one; return its number as well."""
-    table = sql.Identifier(schema, BACKFILLS)
-    with connection, connection.cursor() as cursor:
-        if backfill is None:
-            unfinished = find_unfinished(connection, schema)
-            if unfinished is None:
-                raise FunnelError(
-                    "there is no backfill to resume",
-                    hint="Start one: funnel backfill --from 2024-01-01 --to 2024-03-31",
-                )
-            return unfinished
-        if not table_exists(connection, schema, BACKFILLS):
-            create_schema(connection, schema)
-            cursor.execute(sql.SQL(_CREATE).format(table))
-        cursor.execute(
-            sql.SQL(
-                "insert into {} (command, first_day, last_day, batch, next_day)"
-                " values (%s, %s, %s, %s, %s) returning backfill_id"
-            ).format(table),
-            (backfill.command, backfill.first, backfill.last, backfill.batch, backfill.next_day),
-        )
-        (number,) = cursor.fetchone() or (0,)
-        return number, backfill
-
-
-def find_unfinished(connection: Connection, schema: str) -> tuple[int, Backfill] | None:
-    """Return the last backfill that has not come to its end, and its number."""
-    if not table_exists(connection, schema, BACKFILLS):
-        return None
+def find_unfinished(connection: Connection, schema: str) -> list[tuple[str, Backfill]]:
+    """Return the backfills that have not come to their end, each with its id, oldest first."""
+    if not has_ledger(connection, schema):
+        return []
     query = """
-        select backfill_id, command, first_day, last_day, batch, next_day
-        from {} where finished_at is null order by backfill_id desc limit 1
+        select
+            begun.run_id, begun.command, begun.first_day, begun.last_day, begun.batch,
+            coalesce(max(done.next_day), begun.first_day)
+        from {events} as begun
+        left join {events} as done on begun.run_id = done.run_id and done.event = 'batch_ended'
+        where
+            begun.event = 'backfill_started'
+            and begun.run_id not in (select run_id from {events} where event = 'backfill_ended')
+        group by
+            begun.run_id, begun.command, begun.first_day, begun.last_day, begun.batch,
+            begun.happened_at
+        order by begun.happened_at
     """
     with connection.cursor() as cursor:
-        cursor.execute(sql.SQL(query).format(sql.Identifier(schema, BACKFILLS)))
-        row = cursor.fetchone()
-    return (row[0], Backfill(*row[1:])) if row else None
+        cursor.execute(sql.SQL(query).format(events=sql.Identifier(schema, EVENTS)))
+        return [(row[0], Backfill(*row[1:])) for row in cursor.fetchall()]
 
 
 def _note(
-    connection: Connection, schema: str, number: int, window: Window, *, is_last: bool
+    connection: Connection, schema: str, backfill_id: str, window: Window, *, is_last: bool
 ) -> None:
     """Write down that a batch is done; the last one also ends older backfills that it contains."""
-    table = sql.Identifier(schema, BACKFILLS)
-    done = sql.SQL("update {} set next_day = %s where backfill_id = %s").format(table)
-    end = sql.SQL(
-        "update {} as older set finished_at = clock_timestamp() from {} as this"
-        " where this.backfill_id = %s and older.finished_at is null"
-        " and older.command in (this.command, 'backfill')"
-        " and older.first_day >= this.first_day and older.last_day <= this.last_day"
-        " or older.backfill_id = %s and this.backfill_id = %s"
-    ).format(table, table)
-    with connection, connection.cursor() as cursor:
-        cursor.execute(done, (window.source_dt + timedelta(days=1), number))
+    with connection:
         if is_last:
-            cursor.execute(end, (number, number, number))
+            unfinished = find_unfinished(connection, schema)
+            this = dict(unfinished)[backfill_id]
+            for one, other in unfinished:
+                is_contained = this.first <= other.first and other.last <= this.last
+                if is_contained and other.command in (this.command, "backfill"):
+                    record(connection, schema, one, "backfill_ended")
+        next_day = window.source_dt + timedelta(days=1)
+        record(connection, schema, backfill_id, "batch_ended", next_day=next_day)

@@ -6,7 +6,6 @@ long. Each look therefore also notes what the hours before it held; when the nex
 something else there, it goes back by these hours.
 """
 
-from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import date, datetime, timedelta
 
@@ -28,12 +27,12 @@ class Watermark:
 
     Args:
         seen_until: The moment of the look.
-        recent_rows: By raw table, how many rows the OVERLAP before it held and the sum of their
-            load times, as text; None where nobody looked.
+        recent_rows: For each raw table, how many rows the OVERLAP before it held and the sum of
+            their load times, in one text; None where nobody looked.
     """
 
     seen_until: datetime
-    recent_rows: Mapping[str, str] | None
+    recent_rows: str | None
 
 
 @dataclass(frozen=True)
@@ -95,15 +94,15 @@ def _rows_by_month(cursor: Cursor, project: Project, begin: datetime) -> dict[st
     return {month: LateRows(count, oldest) for month, count, oldest in cursor.fetchall()}
 
 
-def _recent_rows(cursor: Cursor, project: Project, until: datetime) -> dict[str, str]:
+def _recent_rows(cursor: Cursor, project: Project, until: datetime) -> str:
     query = """
-        select {name}, concat(count(*), ' ', sum(extract(epoch from {loaded_at})))
+        select concat({name}, ' ', count(*), ' ', sum(extract(epoch from {loaded_at})))
         from {table}
         where {loaded_at} >= {begin} and {loaded_at} < {end}
     """
     limits = {"begin": sql.Literal(until - OVERLAP), "end": sql.Literal(until)}
     cursor.execute(_of_each_table(query, project, **limits))
-    return dict(cursor.fetchall())
+    return ", ".join(sorted(said for (said,) in cursor.fetchall()))
 
 
 def _of_each_table(query: str, project: Project, **parts: sql.Composable) -> sql.Composed:

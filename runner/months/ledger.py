@@ -1,32 +1,34 @@
-"""The ledger of runs: `pipedrive_meta.runs`, one row per dbt run, which dbt's own hooks write.
+"""The ledger: `pipedrive_meta.run_events`, to which runs only ever add, and its view `runs`.
 
-The macros record_run_start and record_run_end write a row's beginning and end, so that plain dbt
-runs are in it too. The runner adds what only it knows: how a run ended that could not say so
-itself, and up to when a run has looked for late rows.
+dbt's own hooks add the beginning and the end of each dbt run (the macros record_run_start and
+record_run_end), so that plain dbt is in it too. The runner adds what only it knows: how a run ended
+that could not say so itself, up to when it has looked for late rows, which months were verified,
+and how far a backfill has come.
 """
 
 import hashlib
-from dataclasses import dataclass
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass, field
 from datetime import date, datetime
 from pathlib import Path
 from typing import Any, Literal
 
 from psycopg2 import sql
 from psycopg2.extensions import connection as Connection  # noqa: N812 - a class in lower case
-from psycopg2.extras import Json, RealDictCursor
+from psycopg2.extras import RealDictCursor
 
 from runner.months.late_rows import Watermark
 from runner.warehouse.connection import table_exists
 
-RUNS = "runs"
+EVENTS = "run_events"
 
-_OURS = sql.SQL("starts_with(command, 'funnel ')")
-"""Runs that held the lock; a run of plain dbt may still be running while we hold it."""
+_MACROS = Path(__file__).resolve().parents[2] / "macros" / "ledger"
+_OF_EARLIER_VERSIONS = ("runs", "verified_months", "backfills")
 
 
 @dataclass(frozen=True)
 class RecordedRun:
-    """One row of the ledger.
+    """One run of dbt.
 
     Args:
         run_id: dbt's invocation_id.
@@ -57,131 +59,200 @@ class RecordedRun:
     rows_written: int | None
 
 
+@dataclass(frozen=True)
+class Ledger:
+    """What the runs so far have left on record. Months are 'YYYY-MM'.
+
+    Args:
+        last_run: The run that began last, of those that build daily tables.
+        last_good_run: The last one that succeeded and built both of them.
+        watermark: Up to when all loaded rows are counted; before any run has said so, the moment
+            at which the first of all began.
+        definitions: The hashes of the definitions under which each month was counted: one, unless
+            a run that failed has counted one daily table of the month under another.
+        deals_known_through: The day through which the marts know all events; None where no run
+            has said so.
+    """
+
+    last_run: RecordedRun | None = None
+    last_good_run: RecordedRun | None = None
+    watermark: Watermark | None = None
+    definitions: Mapping[str, Collection[str]] = field(default_factory=dict)
+    deals_known_through: date | None = None
+
+
+@dataclass(frozen=True)
+class VerifiedMonth:
+    """When a month was last verified, and whether it was wrong and not processed since."""
+
+    verified_at: datetime
+    has_drifted: bool
+
+
 def hash_definition(root: Path) -> str:
     """Return the hash of `seeds/funnel_steps.csv` as dbt and so the ledger has it."""
     text = (root / "seeds" / "funnel_steps.csv").read_text(encoding="utf-8")
     return hashlib.sha256(text.strip().encode()).hexdigest()
 
 
+def create_ledger(connection: Connection, schema: str) -> None:
+    """Create the ledger where there is none, with what an earlier version has recorded.
+
+    Raises:
+        psycopg2.Error: This role may not.
+    """
+    create, take_over = (
+        text[text.index("-%}") + 3 : text.rindex("{%-")]
+        for name in ("create_ledger", "take_over_ledger")
+        for text in [(_MACROS / f"{name}.sql").read_text(encoding="utf-8")]
+    )
+    statement = create.replace("{{ take_over_ledger(meta) }}", take_over)
+    with connection.cursor() as cursor:
+        cursor.execute(
+            statement.replace("{{ meta }}", sql.Identifier(schema).as_string(connection))
+        )
+
+
+def has_ledger(connection: Connection, schema: str) -> bool:
+    """Return whether there is a ledger; that of an earlier version is taken over."""
+    if table_exists(connection, schema, EVENTS):
+        return True
+    if not any(table_exists(connection, schema, table) for table in _OF_EARLIER_VERSIONS):
+        return False
+    create_ledger(connection, schema)
+    return True
+
+
+def record(connection: Connection, schema: str, run_id: str, event: str, **columns: object) -> None:
+    """Add an event of the present moment; the ledger has to be there.
+
+    Args:
+        connection: A connection to the warehouse.
+        schema: The schema of the ledger, as on the target.
+        run_id: The run or the backfill that it is about.
+        event: ended, watermark, verified, backfill_started, batch_ended or backfill_ended.
+        columns: What there is to say, by column.
+    """
+    row = {"run_id": run_id, "event": event, **columns}
+    query = sql.SQL("insert into {} ({}, happened_at) values ({}, current_timestamp)").format(
+        sql.Identifier(schema, EVENTS),
+        sql.SQL(", ").join(map(sql.Identifier, row)),
+        sql.SQL(", ").join(map(sql.Literal, row.values())),
+    )
+    with connection.cursor() as cursor:
+        cursor.execute(query)
+
+
 def close_open_runs(
     connection: Connection, schema: str, outcome: Literal["interrupted", "crashed"]
 ) -> None:
-    """Write down how runs ended that did not live to do so; for the holder of the lock."""
-    if table_exists(connection, schema, RUNS):
-        query = "update {} set outcome = %s, finished_at = {} where outcome = 'running' and {}"
-        # Nobody saw when an earlier run crashed.
-        end = sql.SQL("clock_timestamp()" if outcome == "interrupted" else "null")
-        with connection.cursor() as cursor:
-            cursor.execute(_about_runs(query, schema, end, _OURS), (outcome,))
+    """Write down how runs ended that did not live to do so; for the holder of the lock.
 
-
-def read_watermark(connection: Connection, schema: str) -> Watermark | None:
-    """Return up to when all loaded rows are in the daily tables, if any run has said so.
-
-    Before the first such run it is the moment at which the first run of all began.
+    They held the lock. A run of plain dbt may still be running.
     """
+    if has_ledger(connection, schema):
+        query = "select run_id from {} where outcome = 'running' and command like 'funnel %'"
+        for (run_id,) in _ask(connection, schema, query):
+            record(connection, schema, run_id, "ended", outcome=outcome)
+
+
+def find_own_run(connection: Connection, schema: str) -> str:
+    """Return the run_id of the dbt run that ended last; for the holder of the lock."""
     query = """
-        select seen_until, recent_rows from (
-            select seen_until, recent_rows from {} where seen_until is not null
-            union all
-            select min(started_at), null from {} where months <> '{{}}'
-        ) as watermarks
-        where seen_until is not null
-        order by recent_rows is null, seen_until desc
-        limit 1
+        select run_id from {} where command like 'funnel %' order by started_at desc limit 1
     """
-    table = sql.Identifier(schema, RUNS)
-    with connection.cursor() as cursor:
-        cursor.execute(sql.SQL(query).format(table, table))
-        row = cursor.fetchone()
-    return Watermark(row[0], row[1]) if row else None
+    [(run_id,)] = _ask(connection, schema, query)
+    return str(run_id)
 
 
-def read_deals_known_through(connection: Connection, schema: str) -> date | None:
-    """Return the day through which the tables of deals surely know all events, if any.
-
-    A run that did not come to its end may have set some of them back; one of plain dbt was not
-    told what they knew before.
-    """
-    # Through JSON, because a ledger of an earlier version lacks the two columns.
-    query = """
-        with
-        builds as (
-            select
-                started_at,
-                cast(to_jsonb(runs) ->> 'as_of' as date) as as_of,
-                cast(to_jsonb(runs) ->> 'has_insight' as boolean) and {ours} as is_complete
-            from {runs} as runs
-        )
-        select min(as_of) from builds
-        where started_at >= coalesce(
-            (select max(started_at) from builds where is_complete), '-infinity'
-        )
-    """
-    with connection.cursor() as cursor:
-        cursor.execute(sql.SQL(query).format(runs=sql.Identifier(schema, RUNS), ours=_OURS))
-        row: tuple[date | None] | None = cursor.fetchone()
-    return row[0] if row else None
+def read_ledger(connection: Connection, schema: str) -> Ledger:
+    """Return what the runs so far have left on record; the ledger has to be there."""
+    seen_until, recent_rows, known_through = _ask(connection, schema, _SAID, EVENTS)[0]
+    return Ledger(
+        _read_last_run(connection, schema, "months <> ''"),
+        _read_last_run(connection, schema, "outcome = 'success' and is_complete"),
+        Watermark(seen_until, recent_rows) if seen_until else None,
+        _read_definitions(connection, schema),
+        known_through,
+    )
 
 
-def record_watermark(connection: Connection, schema: str, watermark: Watermark) -> None:
-    """Add to the run that just ended up to when it has looked; for the holder of the lock."""
-    query = """
-        update {} set seen_until = %s, recent_rows = %s
-        where is_complete and run_id = (
-            select run_id from {} where {} order by started_at desc limit 1
-        )
-    """
-    table = sql.Identifier(schema, RUNS)
-    with connection.cursor() as cursor:
-        cursor.execute(
-            sql.SQL(query).format(table, table, _OURS),
-            (watermark.seen_until, Json(watermark.recent_rows)),
-        )
+# A run that did not come to its end may have set some tables of deals back; one of plain dbt was
+# not told what they knew before.
+_SAID = """
+    select
+        coalesce(
+            (select max(seen_until) from {1} where event = 'watermark'),
+            (select min(started_at) from {0} where months <> '')
+        ),
+        (
+            select recent_rows from {1}
+            where event = 'watermark' order by seen_until desc limit 1
+        ),
+        min(as_of)
+    from {0}
+    where started_at >= (
+        select
+            coalesce(
+                max(case when has_marts and command like 'funnel %' then started_at end),
+                min(started_at)
+            )
+        from {0}
+    )
+"""
 
 
-def read_definitions(connection: Connection, schema: str) -> dict[str, set[str]]:
-    """Return the hashes of the definitions under which each month ('YYYY-MM') was counted.
-
-    A run that failed may have counted a month in one of the two daily tables.
-    """
+def _read_definitions(connection: Connection, schema: str) -> dict[str, set[str]]:
     query = """
         select months, definition, is_complete from {}
         group by months, definition, is_complete order by max(started_at)
     """
     hashes: dict[str, set[str]] = {}
-    with connection.cursor() as cursor:
-        cursor.execute(_about_runs(query, schema))
-        for months, definition, is_complete in cursor.fetchall():
-            for month in months:
-                before = set() if is_complete else hashes.get(month, set())
-                hashes[month] = before | {definition}
+    for months, definition, is_complete in _ask(connection, schema, query):
+        for month in months.split():
+            # A run that failed may have counted the month in one of the two daily tables.
+            before = set() if is_complete else hashes.get(month, set())
+            hashes[month] = before | {definition}
     return hashes
 
 
-def read_last_run(connection: Connection, schema: str, *, good: bool = False) -> RecordedRun | None:
-    """Return the run that began last, if any, of those that build daily tables.
-
-    Args:
-        connection: A connection to the warehouse.
-        schema: The schema of the ledger, as on the target.
-        good: Whether only runs count that succeeded and built both daily tables.
-    """
-    if not table_exists(connection, schema, RUNS):
-        return None
+def _read_last_run(connection: Connection, schema: str, condition: str) -> RecordedRun | None:
     fields: dict[str, Any] = RecordedRun.__dataclass_fields__
-    columns = sql.SQL(", ").join(sql.Identifier(name) for name in fields)
-    query = """
-        select {columns} from {table}
-        where months <> '{{}}' and (not %s or (outcome = 'success' and is_complete))
-        order by started_at desc limit 1
-    """
-    table = sql.Identifier(schema, RUNS)
+    query = sql.SQL("select {} from {} where {} order by started_at desc limit 1").format(
+        sql.SQL(", ").join(map(sql.Identifier, fields)),
+        sql.Identifier(schema, "runs"),
+        sql.SQL(condition),
+    )
     with connection.cursor(cursor_factory=RealDictCursor) as cursor:
-        cursor.execute(sql.SQL(query).format(columns=columns, table=table), (good,))
+        cursor.execute(query)
         row = cursor.fetchone()
-    return RecordedRun(**row) if row else None
+    return RecordedRun(**{**row, "months": row["months"].split()}) if row else None
 
 
-def _about_runs(query: str, schema: str, *parts: sql.Composable) -> sql.Composed:
-    return sql.SQL(query).format(sql.Identifier(schema, RUNS), *parts)
+def read_verified_months(connection: Connection, schema: str) -> dict[str, VerifiedMonth]:
+    """Return what the last verification of each month ('YYYY-MM') has found."""
+    if not has_ledger(connection, schema):
+        return {}
+    verified = """
+        select months, outcome, max(happened_at) from {1} where event = 'verified'
+        group by months, outcome order by max(happened_at)
+    """
+    processed = "select months, max(started_at) from {} where is_complete group by months"
+    found = {
+        month: VerifiedMonth(moment, outcome == "drifted")
+        for months, outcome, moment in _ask(connection, schema, verified, EVENTS)
+        for month in months.split()
+    }
+    for months, moment in _ask(connection, schema, processed):
+        for month in months.split():
+            if month in found and found[month].verified_at <= moment:
+                found[month] = VerifiedMonth(found[month].verified_at, has_drifted=False)
+    return found
+
+
+def _ask(connection: Connection, schema: str, query: str, *tables: str) -> list[tuple[Any, ...]]:
+    """Return the rows of a query about the view `runs`, and more tables of the ledger."""
+    names = [sql.Identifier(schema, table) for table in ("runs", *tables)]
+    with connection.cursor() as cursor:
+        cursor.execute(sql.SQL(query).format(*names))
+        return cursor.fetchall()

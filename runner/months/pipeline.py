@@ -3,7 +3,7 @@
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from datetime import date
 from typing import Any
 
@@ -13,7 +13,7 @@ from psycopg2.extensions import connection as Connection  # noqa: N812 - a class
 from runner import __version__
 from runner.console import Console
 from runner.errors import ExitCode, FunnelError
-from runner.months.ledger import close_open_runs, record_watermark
+from runner.months.ledger import close_open_runs, find_own_run, record
 from runner.months.plan import Plan, make_plan
 from runner.months.state import State, read_state
 from runner.months.window import Window
@@ -138,7 +138,9 @@ class Pipeline:
         results = self._build(plan, options)
         built = {result.name for result in results if result.status == "pass"}
         if plan.watermark and built.issuperset((*DAILY_TABLES, *MART_TABLES)):
-            record_watermark(self.connection, self.project.schema(META), plan.watermark)
+            meta = self.project.schema(META)
+            run_id = find_own_run(self.connection, meta)
+            record(self.connection, meta, run_id, "watermark", **asdict(plan.watermark))
         latest: Sequence[FunnelStep] = ()
         if exit_code(results) is ExitCode.DONE:
             latest_month = Period.ending(date.fromisoformat(f"{plan.months[-1]}-01"), 1)

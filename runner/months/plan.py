@@ -145,7 +145,7 @@ def make_plan(
         reasons[month] = tuple(name for name, holds in why.items() if holds)
     built = state.built_through(f"{window.source_dt:%Y-%m}")
     as_of = max(last_day or window.source_dt, window.source_dt) if requested else window.source_dt
-    known_through = state.deals_known_through
+    known_through = state.ledger.deals_known_through
     if deals_from and deals_from < window.first_day():
         known_through = min(known_through or as_of, deals_from - timedelta(days=1))
     looks_everywhere = with_healing and (

@@ -8,13 +8,7 @@ from psycopg2 import sql
 from psycopg2.extensions import connection as Connection  # noqa: N812 - a class in lower case
 
 from runner.months.late_rows import LateRows, Watermark, find_late_rows
-from runner.months.ledger import (
-    RUNS,
-    hash_definition,
-    read_deals_known_through,
-    read_definitions,
-    read_watermark,
-)
+from runner.months.ledger import Ledger, has_ledger, hash_definition, read_ledger
 from runner.months.window import days_of, months_between
 from runner.project import ANALYTICS, META, Project
 from runner.warehouse.connection import DAILY_TABLES, reading
@@ -31,10 +25,7 @@ class State:
             their event, whichever that is.
         watermark: The moment of this look: up to then all is counted once the late rows are.
         definition: The hash of the funnel's definition as it is now.
-        definitions: The hashes under which each month was counted: one, unless a run that failed
-            has counted one table of the month under another.
-        deals_known_through: The day through which the marts know all events; None where no run
-            has said so.
+        ledger: What the runs so far have left on record.
         estimated_rows: Rows of each raw table of events by the server's statistics; -1 where it
             has never gathered any, 0 for a view.
     """
@@ -43,8 +34,7 @@ class State:
     late_rows: Mapping[str, LateRows] = field(default_factory=dict)
     watermark: Watermark | None = None
     definition: str = ""
-    definitions: Mapping[str, Collection[str]] = field(default_factory=dict)
-    deals_known_through: date | None = None
+    ledger: Ledger = Ledger()
     estimated_rows: Mapping[str, int] = field(default_factory=dict)
 
     @property
@@ -62,7 +52,7 @@ class State:
         """The months counted under another definition of the funnel, oldest first."""
         return tuple(
             month
-            for month, hashes in sorted(self.definitions.items())
+            for month, hashes in sorted(self.ledger.definitions.items())
             if any(one != self.definition for one in hashes)
         )
 
@@ -84,6 +74,7 @@ class State:
 
     def counted(self, months: Collection[str], last_day: date) -> "State":
         """Return the state once months are counted through a day, without another look."""
+        hashes = {**self.ledger.definitions, **dict.fromkeys(months, (self.definition,))}
         days = {day for month in months for day in days_of(month) if day <= last_day}
         return replace(
             self,
@@ -91,18 +82,19 @@ class State:
             late_rows={
                 month: rows for month, rows in self.late_rows.items() if month not in months
             },
-            definitions={**self.definitions, **{month: (self.definition,) for month in months}},
+            ledger=replace(self.ledger, definitions=hashes),
         )
 
 
 def read_state(connection: Connection, project: Project) -> State:
-    """Look at the project's target. Writes nothing.
+    """Look at the project's target. Writes nothing, but takes over an old ledger.
 
     Raises:
         FunnelError: A raw table is missing, or something cannot be read.
     """
     analytics, meta = project.schema(ANALYTICS), project.schema(META)
     check_raw_tables(connection, project)
+    is_recorded = has_ledger(connection, meta)
     raw = {table: (project.raw_schema, table) for table in EVENT_TIMES}
     with connection.cursor() as cursor:
         # Before the snapshot: what that does not see, the next look will find.
@@ -111,19 +103,16 @@ def read_state(connection: Connection, project: Project) -> State:
     with connection, connection.cursor() as cursor:
         cursor.execute("set transaction isolation level repeatable read, read only")
         daily = {table: (analytics, table) for table in DAILY_TABLES}
-        sizes = _read_sizes(connection, {**daily, RUNS: (meta, RUNS), **raw})
+        sizes = _read_sizes(connection, {**daily, **raw})
         built = _read_days(connection, {table: daily[table] for table in daily if table in sizes})
-        has_ledger = RUNS in sizes
-        late_rows, watermark = find_late_rows(
-            cursor, project, read_watermark(connection, meta) if has_ledger else None, now
-        )
+        ledger = read_ledger(connection, meta) if is_recorded else Ledger()
+        late_rows, watermark = find_late_rows(cursor, project, ledger.watermark, now)
         return State(
             built=built,
             late_rows=late_rows,
             watermark=watermark,
             definition=hash_definition(project.root),
-            definitions=read_definitions(connection, meta) if has_ledger else {},
-            deals_known_through=read_deals_known_through(connection, meta) if has_ledger else None,
+            ledger=ledger,
             estimated_rows={table: sizes[table] for table in raw},
         )
 

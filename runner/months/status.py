@@ -8,12 +8,12 @@ from psycopg2 import sql
 from psycopg2.extensions import connection as Connection  # noqa: N812 - a class in lower case
 
 from runner.months.backfill import Backfill, find_unfinished
-from runner.months.ledger import RUNS, RecordedRun, read_last_run
+from runner.months.ledger import RecordedRun, read_verified_months
 from runner.months.state import read_state
-from runner.months.verify import VERIFIED_MONTHS
+from runner.months.window import months_between
 from runner.project import META, Project
 from runner.text_table import TextTable
-from runner.warehouse.connection import open_warehouse, table_exists
+from runner.warehouse.connection import open_warehouse
 from runner.warehouse.lock import describe_holder
 from runner.warehouse.raw_contract import EVENT_TIMES
 from runner.words import minute
@@ -90,18 +90,22 @@ def read_status(project: Project) -> Status:
     with open_warehouse(project) as connection:
         state = read_state(connection, project)
         first_day, last_day = state.first_day, state.last_day
-        drifted, verified_at = _read_verification(connection, project, first_day, last_day)
+        built = months_between(first_day, last_day) if first_day and last_day else ()
+        verified = read_verified_months(connection, meta)
+        moments = [verified[month].verified_at for month in built if month in verified]
         unfinished = find_unfinished(connection, meta)
         return Status(
-            last_run=read_last_run(connection, meta),
-            last_good_run=read_last_run(connection, meta, good=True),
+            last_run=state.ledger.last_run,
+            last_good_run=state.ledger.last_good_run,
             first_day=first_day,
             last_day=last_day,
             gaps=state.find_gaps(last_day) if last_day else (),
-            drifted_months=drifted,
-            verified_at=verified_at,
+            drifted_months=tuple(
+                month for month in built if month in verified and verified[month].has_drifted
+            ),
+            verified_at=min(moments) if moments and len(moments) == len(built) else None,
             outdated_months=state.outdated_months,
-            unfinished_backfill=unfinished[1] if unfinished else None,
+            unfinished_backfill=unfinished[-1][1] if unfinished else None,
             last_loaded_at=read_load_times(connection, project),
             running=describe_holder(connection, meta),
         )
@@ -112,48 +116,6 @@ def _describe_run(run: RecordedRun | None) -> str:
         return "none"
     months = f"{run.months[0]} to {run.months[-1]}" if run.months else "no month"
     return f"{run.command}, {run.outcome}, {months}, began {minute(run.started_at)}"
-
-
-def _read_verification(
-    connection: Connection, project: Project, first_day: date | None, last_day: date | None
-) -> tuple[tuple[str, ...], datetime | None]:
-    """Return the months that drifted, and when the one verified longest ago was verified."""
-    schema = project.schema(META)
-    if not (first_day and last_day and table_exists(connection, schema, VERIFIED_MONTHS)):
-        return (), None
-    query = """
-        with
-        built as (
-            select to_char(month, 'YYYY-MM') as month
-            from generate_series(%s, %s, interval '1 month') as month
-        ),
-        processed as (
-            select month, max(started_at) as processed_at
-            from {runs} cross join unnest(months) as month
-            where is_complete
-            group by month
-        )
-        select
-            coalesce(
-                array_agg(month order by month)
-                filter (where is_drifted and coalesce(processed_at < verified_at, true)),
-                '{{}}'
-            ),
-            case when count(verified_at) = count(*) then min(verified_at) end
-        from built
-        left join {verified_months} using (month)
-        left join processed using (month)
-    """
-    with connection.cursor() as cursor:
-        cursor.execute(
-            sql.SQL(query).format(
-                runs=sql.Identifier(schema, RUNS),
-                verified_months=sql.Identifier(schema, VERIFIED_MONTHS),
-            ),
-            (first_day.replace(day=1), last_day),
-        )
-        drifted, verified_at = cursor.fetchone() or ([], None)
-    return tuple(drifted), verified_at
 
 
 def read_load_times(connection: Connection, project: Project) -> dict[str, datetime | None]:

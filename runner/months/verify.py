@@ -17,6 +17,7 @@ from psycopg2.extensions import cursor as Cursor  # noqa: N812 - a class in lowe
 from runner.console import Console
 from runner.errors import ExitCode, FunnelError
 from runner.months.backfill import Backfill
+from runner.months.ledger import find_own_run, record
 from runner.months.pipeline import Pipeline, RunOptions, open_pipeline
 from runner.months.window import Window, days_of
 from runner.project import ANALYTICS, META, REPORTING, Project
@@ -24,12 +25,9 @@ from runner.text_table import TextTable
 from runner.transform.results import describe_problems, exit_code
 from runner.warehouse.connection import (
     DAILY_TABLES,
-    create_schema,
     table_exists,
 )
 from runner.words import count, plural
-
-VERIFIED_MONTHS = "verified_months"
 
 _STAGING = ("funnel_steps", "path:models/staging")
 _KPI_COLUMNS = {
@@ -326,31 +324,14 @@ def _find_drift(
 
 def _remember(pipeline: Pipeline, window: Window, drift: Sequence[Drift]) -> None:
     """Write down which months were verified, for `funnel status`."""
-    schema = pipeline.project.schema(META)
-    create_schema(pipeline.connection, schema)
-    table = sql.Identifier(schema, VERIFIED_MONTHS)
+    connection, meta = pipeline.connection, pipeline.project.schema(META)
+    run_id = find_own_run(connection, meta)
     drifted = {found.month for found in drift}
-    with pipeline.connection as connection, connection.cursor() as cursor:
-        cursor.execute(sql.SQL(_CREATE).format(table))
-        cursor.executemany(
-            sql.SQL(_UPSERT).format(table),
-            [(month, month in drifted) for month in window.processed_months()],
-        )
-
-
-_CREATE = """
-    create table if not exists {} (
-        month text primary key,
-        is_drifted boolean not null,
-        verified_at timestamptz not null default clock_timestamp()
-    )
-"""
-
-_UPSERT = """
-    insert into {} as verified (month, is_drifted) values (%s, %s)
-    on conflict (month) do update
-    set is_drifted = excluded.is_drifted, verified_at = clock_timestamp()
-"""
+    right = set(window.processed_months()) - drifted
+    for outcome, months in {"right": right, "drifted": drifted}.items():
+        if months:
+            said = {"months": " ".join(sorted(months)), "outcome": outcome}
+            record(connection, meta, run_id, "verified", **said)
 
 
 def _true(daily: str) -> sql.Identifier:

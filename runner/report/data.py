@@ -11,10 +11,10 @@ from psycopg2 import sql
 from psycopg2.extensions import connection as Connection  # noqa: N812 - a class in lower case
 
 from runner.errors import FunnelError
-from runner.months.ledger import RecordedRun, read_last_run
+from runner.months.ledger import RecordedRun
 from runner.months.state import read_state
 from runner.months.status import read_load_times
-from runner.project import ANALYTICS, META, Project
+from runner.project import ANALYTICS, Project
 from runner.show.rows import (
     ForecastBacktest,
     FunnelStep,
@@ -273,18 +273,17 @@ def _read_stalled(
 
 
 def _read_trust(connection: Connection, project: Project) -> Trust:
-    meta = project.schema(META)
     state = read_state(connection, project)
     first_day, last_day = state.first_day, state.last_day
     if first_day is None or last_day is None:
         raise FunnelError("no day is built", hint="Type `funnel run` or `funnel demo`.")
-    run = read_last_run(connection, meta, good=True)
+    run = state.ledger.last_good_run
     return Trust(
-        reference_date=state.deals_known_through or (run.source_dt if run else last_day),
+        reference_date=state.ledger.deals_known_through or (run.source_dt if run else last_day),
         first_day=first_day,
         last_day=last_day,
         last_loaded_at=read_load_times(connection, project),
         run=run,
-        last_run=read_last_run(connection, meta),
+        last_run=state.ledger.last_run,
         timezone=str(project.var("timezone")),
     )

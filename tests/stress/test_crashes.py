@@ -87,8 +87,9 @@ def test_after_a_crash_one_more_backfill_gives_what_a_clean_one_gives(
     bad = [outcome for outcome in outcomes if outcome != "success"]
     assert bad in ([], ["crashed"], ["failed"]), outcomes
     assert outcomes[-1] == "success"
-    last = "select finished_at is not null from pipedrive_meta.backfills order by backfill_id desc"
-    assert home.funnel.query(f"{last} limit 1") == [(True,)]
+    events = "select event from pipedrive_meta.run_events where event like 'backfill%'"
+    last = home.funnel.query(f"{events} order by happened_at desc limit 1")
+    assert last == [("backfill_ended",)]
 
 
 def start_and_wait(

@@ -13,13 +13,14 @@ from pathlib import Path
 import pytest
 
 from runner.months.late_rows import LateRows, Watermark
+from runner.months.ledger import Ledger
 from runner.months.plan import make_plan
 from runner.months.state import State
 from runner.months.window import Window, days_of, months_between
 from runner.warehouse.connection import DAILY_TABLES
 
 Case = dict[str, str]
-LOOK = Watermark(datetime(2024, 7, 1, tzinfo=timezone.utc), {})
+LOOK = Watermark(datetime(2024, 7, 1, tzinfo=timezone.utc), "")
 
 with (Path(__file__).parent / "plan_cases.csv").open(encoding="utf-8") as file:
     CASES = list(csv.DictReader(file))
@@ -80,9 +81,11 @@ def parse_state(case: Case) -> State:
         late_rows=dict(parse_late_rows(case["late"])),
         watermark=LOOK,
         definition="new",
-        definitions={month: {"old", "new"} if half else {"old"} for month in parse_months(old)}
-        | {"2000-01": {"new"}},
-        deals_known_through=parse_day(case["known_through"]),
+        ledger=Ledger(
+            definitions={month: {"old", "new"} if half else {"old"} for month in parse_months(old)}
+            | {"2000-01": {"new"}},
+            deals_known_through=parse_day(case["known_through"]),
+        ),
     )
 
 
@@ -123,7 +126,9 @@ def test_plan(case: Case) -> None:
 
 def test_the_state_after_a_batch_needs_no_second_look() -> None:
     late = {month: LateRows(1, min(days_of(month))) for month in ("2024-01", "2024-05")}
-    before = State({}, late, LOOK, "new", {"2024-01": {"old"}, "2024-06": {"old"}})
+    before = State(
+        {}, late, LOOK, "new", Ledger(definitions={"2024-01": {"old"}, "2024-06": {"old"}})
+    )
     after = before.counted(("2024-01", "2024-02"), date(2024, 2, 10))
     assert (after.first_day, after.last_day) == (date(2024, 1, 1), date(2024, 2, 10))
     assert after.find_gaps(date(2024, 3, 1)) == ("2024-02",)

@@ -50,7 +50,7 @@ def test_batches_give_what_one_build_gives(loaded: Funnel) -> None:
     assert report["months"] == ["2023-11", "2023-12", *months_of_2024]
     assert report["tests"]["pass"] > 0
     batches = loaded.query(
-        "select months[1], months[cardinality(months)], tests > 0, models"
+        "select left(months, 7), right(months, 7), tests > 0, models"
         " from pipedrive_meta.runs order by started_at"
     )
     # The models of days and owners; before them, once, what they read; at last everything.

@@ -95,8 +95,8 @@ def test_only_a_run_that_looked_everywhere_ends_the_wait_of_late_rows(built: Fun
     built.done("run", *june, "--no-tests")
     assert "2024-03" not in plan(built, *june)
     assert built.query(
-        "select command, months, outcome, is_complete, finished_at > started_at,"
-        " source_dt::text from pipedrive_meta.runs order by started_at"
+        "select command, string_to_array(months, ' '), outcome, is_complete,"
+        " finished_at > started_at, source_dt::text from pipedrive_meta.runs order by started_at"
     ) == [
         ("funnel run", months, "success", complete, True, source_dt)
         if source_dt
@@ -180,7 +180,9 @@ def test_a_load_time_without_a_zone_is_in_the_declared_one(
 
 
 def test_a_run_that_the_ledger_cannot_record_builds_nothing(built: Funnel) -> None:
-    built.query("alter table pipedrive_meta.runs add constraint full_up check (false) not valid")
+    built.query(
+        "alter table pipedrive_meta.run_events add constraint full_up check (false) not valid"
+    )
     built.query("update pipedrive_reporting.monthly_stats set deals_count = 0")
     outcome = built("run", "--source-dt", "2024-06-30", "--no-tests")
     assert outcome.returncode == 1
@@ -191,7 +193,9 @@ def test_a_run_that_the_ledger_cannot_record_builds_nothing(built: Funnel) -> No
 def test_the_ledger_has_the_definition_that_counted(built: Funnel) -> None:
     definitions = "select definition from pipedrive_meta.runs order by started_at desc limit 1"
     [(loaded,)] = built.query(definitions)
-    built.query("update pipedrive_meta.runs set definition = 'an older one'")
+    built.query(
+        "update pipedrive_meta.run_events set definition = 'an older one' where event = 'started'"
+    )
     daily = ("--select", "daily_activity_stats", "--select", "daily_deal_stats")
     built.done("run", "--source-dt", "2024-06-30", *daily, "--no-tests")  # without the seed
     assert built.query(definitions) == [("an older one",)]
@@ -200,8 +204,9 @@ def test_the_ledger_has_the_definition_that_counted(built: Funnel) -> None:
     assert built.query(definitions) == [(loaded,)]
     # A run under another definition that did not come to its end counted half of its months.
     built.query(
-        "insert into pipedrive_meta.runs (run_id, command, version, source_dt, months, definition)"
-        " values ('1', 'funnel run', '', '2024-06-30', array['2024-03'], 'another')"
+        "insert into pipedrive_meta.run_events"
+        " (run_id, event, happened_at, command, version, source_dt, months, definition)"
+        " values ('1', 'started', now(), 'funnel run', '', '2024-06-30', '2024-03', 'another')"
     )
     assert json.loads(built.done("status", "--json").stdout)["outdated_months"] == ["2024-03"]
 
@@ -223,13 +228,24 @@ def test_a_schema_of_any_name_has_a_ledger(built: Funnel) -> None:
 
 
 def test_deals_are_set_back_brought_forward_and_known_to_an_old_ledger(built: Funnel) -> None:
-    ledger = "select source_dt::text, as_of::text, has_insight from pipedrive_meta.runs"
+    ledger = "select source_dt::text, as_of::text, has_marts from pipedrive_meta.runs"
     last = f"{ledger} order by started_at desc limit 1"
     deals = "select count(*), max(last_moved_at) from pipedrive_analytics.deals"
     june = built.query(deals)
     assert built.query(last) == [("2024-06-30", "2024-06-30", True)]
     # As a version without marts left it.
-    built.query("alter table pipedrive_meta.runs drop column as_of, drop column has_insight")
+    built.query(
+        """
+        create table pipedrive_meta.old as
+        select
+            run_id, command, version, source_dt, string_to_array(months, ' ') as months,
+            definition, started_at, finished_at, outcome, is_complete, models, tests,
+            rows_written, cast(null as timestamptz) as seen_until, jsonb '{}' as recent_rows
+        from pipedrive_meta.runs;
+        drop table pipedrive_meta.run_events cascade;
+        alter table pipedrive_meta.old rename to runs;
+        """
+    )
     built.done("run", "--source-dt", "2024-03-31", "--no-tests")
     assert built.query(last) == [("2024-03-31", "2024-03-31", True)]
     assert built.query(f"{deals} where last_moved_at >= '2024-04-01'") == [(0, None)]

@@ -13,6 +13,7 @@ from psycopg2.extensions import connection as Connection  # noqa: N812 - a class
 import runner.months.state
 from runner.errors import FunnelError
 from runner.months.late_rows import LateRows
+from runner.months.ledger import Ledger
 from runner.months.state import State, read_state
 from runner.postgres.server import LocalPostgres
 from runner.project import Project
@@ -47,8 +48,7 @@ def test_of_tables_that_are_not_there_nothing_is_known(
     loaded: Funnel, connection: Connection, project: Project
 ) -> None:
     state = read_state(connection, project)
-    assert (state.built, state.late_rows, state.definitions) == ({}, {}, {})
-    assert state.deals_known_through is None
+    assert (state.built, state.late_rows, state.ledger) == ({}, {}, Ledger())
     assert state.estimated_rows["activity"] > 0
     loaded.query("create schema pipedrive_analytics")
     loaded.query("create table pipedrive_analytics.daily_deal_stats (date date)")
