@@ -5,7 +5,7 @@ deal_changes as (
     select
         *,
         lower(trim(changed_field_key)) as field,
-        lower(trim(new_value)) as field_value,
+        {{ read_id('new_value') }} as field_value,
         trim(new_value) <> '' as has_value
     from {{ source('pipedrive_raw', 'deal_changes') }}
 

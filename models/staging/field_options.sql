@@ -20,7 +20,7 @@ named_options as (
 
     select
         field,
-        trim(option_id) as field_value,
+        {{ read_id('option_id') }} as field_value,
         nullif(trim(option_label), '') as label
     from options
 

@@ -679,6 +679,16 @@ _RAW = (
         ("funnel run: column pipedrive_raw.activity.deal_id is a text, funnel needs a bigint",),
     ),
     Corruption(
+        "stages of another account",
+        "The deal changes are of another account than the stages.",
+        Stage.RAW,
+        """
+        update deal_changes set new_value = '90' || new_value
+        where changed_field_key = 'stage_id'
+        """,
+        ("assert_stage_events_are_known",),
+    ),
+    Corruption(
         "load times as text",
         "Another loader writes its load times as numbers in a text.",
         Stage.RAW,

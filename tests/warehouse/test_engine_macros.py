@@ -8,6 +8,7 @@ from zoneinfo import ZoneInfo
 import pytest
 import yaml
 from homes import ROOT
+from malformed_exports import IDS, NO_IDS
 from sqlfluff.core import Linter
 
 from macros import Macros
@@ -131,6 +132,18 @@ def test_matches(macros: Macros, pattern: str, fitting: list[str], others: list[
     texts = listed([*fitting, *others, None], "text")
     found = macros.execute(f"select {condition} from ({texts}) as texts order by number")
     assert found == [(True,)] * len(fitting) + [(False,)] * len(others) + [(None,)]
+
+
+def test_read_id_is_the_rule_of_the_loader(macros: Macros) -> None:
+    texts = [text for text in (*IDS, *NO_IDS) if not text.strip("\"'").startswith(("+", "-"))]
+    read = macros.evaluate("{{ tojson(read_id('text')) }}")
+    found = macros.execute(
+        f"select {read} from ({listed([*texts, None], 'text')}) as texts order by number"
+    )
+    expected = [
+        str(IDS[text]) if IDS.get(text) is not None else text.strip(" ").lower() for text in texts
+    ]
+    assert [value for (value,) in found] == [*expected, None]
 
 
 def test_in_byte_order(macros: Macros) -> None:

@@ -31,7 +31,7 @@ named_values as (
     union all
     select
         'fields, ' || field as listed_in,
-        trim(option_id) as field_value,
+        {{ read_id('option_id') }} as field_value,
         lower(trim(option_label)) as label
     from options
 

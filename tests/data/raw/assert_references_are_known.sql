@@ -18,10 +18,10 @@ changes_of_a_kind as (
 
     select
         field,
-        case when field = 'user_id' then trim(new_value) end as user_id,
+        case when field = 'user_id' then {{ read_id('new_value') }} end as user_id,
         count(*) as event_count
     from changes
-    group by field, case when field = 'user_id' then trim(new_value) end
+    group by field, case when field = 'user_id' then {{ read_id('new_value') }} end
 
 ),
 
