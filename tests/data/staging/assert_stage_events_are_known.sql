@@ -1,6 +1,7 @@
 -- A row here means that the stages of nearly all moves are described by no table: the report would
 -- show a funnel of zeros. Load stages and fields of the same account, and see whether the ids of
--- the moves are those that stages holds. The vars min_known_ratio and min_volume say what is judged.
+-- the moves are those that stages holds. The vars min_known_ratio and min_volume say what is
+-- judged.
 select
     count(*) as event_count,
     count(*) filter (where kpi_name <> 'Unknown') as known_count,
