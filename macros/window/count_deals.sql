@@ -1,22 +1,39 @@
-{%- macro count_deals(events) -%}
-    select
-        all_deals.date,
-        all_deals.kpi_number,
-        all_deals.deals_count,
-        coalesce(new_deals.deals_count, 0) as new_deals_count
-    from (
+{%- macro count_deals(kpi_columns) -%}
+    with days as (
+        {%- for first_day, until in window_ranges() %}
+        {{ 'union all' if not loop.first }}
+        {{ date_series(first_day, until - modules.datetime.timedelta(days=1)) }}
+        {%- endfor %}
+    ),
+
+    deals as (
         select date, kpi_number, count(distinct deal_id) as deals_count
-        from {{ events }}
+        from events
         group by date, kpi_number
-    ) as all_deals
-    left join (
+    ),
+
+    first_days as (
+        select min(date) as date, kpi_number, deal_id
+        from events
+        group by {{ dbt.date_trunc('month', 'cast(date as timestamp)') }}, kpi_number, deal_id
+    ),
+
+    new_deals as (
         select date, kpi_number, count(*) as deals_count
-        from (
-            select min(date) as date, kpi_number, deal_id
-            from {{ events }}
-            group by date_trunc('month', cast(date as timestamp)), kpi_number, deal_id
-        ) as first_days
+        from first_days
         group by date, kpi_number
-    ) as new_deals
-        on all_deals.date = new_deals.date and all_deals.kpi_number = new_deals.kpi_number
+    )
+
+    select
+        days.date,
+        {%- for column in kpi_columns %}
+        kpis.{{ column }},
+        {%- endfor %}
+        coalesce(deals.deals_count, 0) as deals_count,
+        coalesce(new_deals.deals_count, 0) as new_deals_count
+    from days
+    cross join kpis
+    left join deals on days.date = deals.date and kpis.kpi_number = deals.kpi_number
+    left join new_deals
+        on days.date = new_deals.date and kpis.kpi_number = new_deals.kpi_number
 {%- endmacro -%}

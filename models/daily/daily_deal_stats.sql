@@ -1,6 +1,6 @@
 with
 
-deal_kpis as (
+kpis as (
 
     select distinct
         kpi_number,
@@ -25,34 +25,10 @@ events as (
 
 ),
 
-deal_counts as (
-
-    {{ count_deals('events') }}
-
-),
-
-days as (
-
-    {{ date_grid() }}
-
-),
-
 -- Days without an event are rows too: replacing a day must also remove what vanished from it.
 every_day_and_kpi as (
 
-    select
-        days.date,
-        deal_kpis.field,
-        deal_kpis.kpi_name,
-        deal_kpis.funnel_step,
-        coalesce(deal_counts.deals_count, 0) as deals_count,
-        coalesce(deal_counts.new_deals_count, 0) as new_deals_count
-    from days
-    cross join deal_kpis
-    left join deal_counts
-        on
-            days.date = deal_counts.date
-            and deal_kpis.kpi_number = deal_counts.kpi_number
+    {{ count_deals(['field', 'kpi_name', 'funnel_step']) }}
 
 )
 

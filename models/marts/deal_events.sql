@@ -10,7 +10,7 @@ stages as (
         step_order >= (
             select min(steps.step_order)
             from {{ ref('funnel_steps') }} as steps
-            where steps.funnel_step = '{{ won_step() }}'
+            where steps.funnel_step = '{{ checked_var('won_step') }}'
         ) as is_won
     from {{ ref('funnel_steps') }}
     where source_type = 'stage'

@@ -1,18 +1,9 @@
-with
-
-daily_activity_stats as (
-
-    select * from {{ ref('daily_activity_stats') }}
-
-)
-
 -- A deal is new once a month, so the sum over days is the number of distinct deals of the month.
--- Truncated as a timestamp: of a date the server first makes one with a time zone.
 select
-    cast(date_trunc('month', cast(date as timestamp)) as date) as month,
+    cast({{ dbt.date_trunc('month', 'cast(date as timestamp)') }} as date) as month,
     kpi_name,
     funnel_step,
     cast(sum(new_deals_count) as bigint) as deals_count,
     cast(sum(deals_count) as bigint) as deal_days_count
-from daily_activity_stats
-group by date_trunc('month', cast(date as timestamp)), kpi_name, funnel_step
+from {{ ref('daily_activity_stats') }}
+group by month, kpi_name, funnel_step

@@ -13,43 +13,30 @@ activity_kpis as (
 
     select * from {{ ref('activity_kpis') }}
 
+),
+
+other as (
+
+    select * from activity_kpis
+    where activity_type is null
+
 )
 
+-- A type that nobody has described is an activity of the kind `other`, not one that is lost.
 select
     activities.activity_id,
     activities.deal_id,
     activities.assigned_to_user as user_id,
     activities.activity_type,
-    -- Looked up once: a join with the one row that stands for every other type costs as much as the
-    -- join with all the named ones.
-    coalesce(
-        named.kpi_name,
-        (
-            select other.kpi_name
-            from activity_kpis as other
-            where other.activity_type is null
-        )
-    ) as kpi_name,
+    coalesce(named.kpi_name, (select other.kpi_name from other)) as kpi_name,
     case
-        when named.activity_type is null
-            then (
-                select other.funnel_step
-                from activity_kpis as other
-                where other.activity_type is null
-            )
+        when named.activity_type is null then (select other.funnel_step from other)
         else named.funnel_step
     end as funnel_step,
     coalesce(activities.done, false) as is_done,
     activities.due_to,
     {{ local_date('activities.due_to') }} as date,
-    coalesce(
-        named.kpi_number,
-        (
-            select other.kpi_number
-            from activity_kpis as other
-            where other.activity_type is null
-        )
-    ) as kpi_number
+    coalesce(named.kpi_number, (select other.kpi_number from other)) as kpi_number
 from activities
 left join activity_kpis as named
     on activities.activity_type = named.activity_type

@@ -24,7 +24,7 @@ labels as (
 
     select
         'stage_id' as field,
-        cast(stage_id as text) as field_value,
+        cast(stage_id as {{ dbt.type_string() }}) as field_value,
         trim(stage_name) as label,
         1 as priority
     from stages

@@ -17,8 +17,7 @@ deal_kpis as (
 
 )
 
--- Joined by field first: `other` then gives the field's name without computing it for each join,
--- which used to be half of a run's time.
+-- `other` is the KPI of a field's values that nothing describes; a field without one has no KPIs.
 select
     deal_changes.deal_id,
     coalesce(other.field, deal_changes.field) as field,

@@ -222,7 +222,7 @@ def run_window(
 
 
 def _limit_patience(connection: Connection, project: Project, lock_timeout: int | None) -> None:
-    """Wait for somebody's lock no longer than dbt does, which the macro set_patience tells."""
+    """Wait for somebody's lock no longer than dbt does, which the macro set_server tells."""
     seconds = project.var("lock_timeout") if lock_timeout is None else lock_timeout
     with connection.cursor() as cursor:
         cursor.execute("select set_config('lock_timeout', %s, false)", (f"{seconds}s",))

@@ -180,23 +180,24 @@ def test_seconds_between(
 
 
 def test_settings_of_the_server(macros: Macros) -> None:
-    template = "{{ tojson([set_patience(), set_planner(), set_planner(nested_loops=false)]) }}"
-    dbt_vars = json.dumps({"lock_timeout": 7, "work_mem": 65})
-    patience, planner, planner_without_loops = macros.evaluate(template, dbt_vars)
+    template = "{{ tojson([set_server(), set_server(nested_loops=false)]) }}"
+    dbt_vars = {"lock_timeout": 7, "work_mem": 65}
+    usual, without_loops = macros.evaluate(template, json.dumps(dbt_vars))
     shown = {
         "lock_timeout": "7s",
         "client_connection_check_interval": "1s",
+        "idle_in_transaction_session_timeout": "0",
         "work_mem": "65MB",
         "jit": "off",
-        "enable_nestloop": "off",
+        "enable_nestloop": "on",
     }
-    macros.execute(f"begin; {patience}; {planner_without_loops}")
-    found = {name: macros.execute(f"show {name}")[0][0] for name in shown}
-    macros.execute("rollback")
-    assert found == shown
-    assert planner_without_loops.replace("set local enable_nestloop = off;", "") == planner
-    _, planner, _ = macros.evaluate(template, json.dumps({"work_mem": 0}))
-    assert planner == "set local jit = off"
+    for settings, loops in ((usual, "on"), (without_loops, "off")):
+        macros.execute(f"begin; {settings}")
+        found = {name: macros.execute(f"show {name}")[0][0] for name in shown}
+        macros.execute("rollback")
+        assert found == {**shown, "enable_nestloop": loops}
+    usual, _ = macros.evaluate(template, json.dumps({"work_mem": 0}))
+    assert "work_mem" not in usual
 
 
 CALLS = {
@@ -208,8 +209,7 @@ CALLS = {
     "in_byte_order": "'kpi_name'",
     "seconds_between": "'entered_at', 'exited_at'",
     "is_among": "'deal_id', 'select deal_id from deal_months'",
-    "set_patience": "60",
-    "set_planner": "64, false",
+    "set_server": "64, false",
 }
 
 

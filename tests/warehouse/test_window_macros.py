@@ -231,12 +231,21 @@ def test_the_condition_leaves_the_raw_timestamp_bare(built: Macros) -> None:
     )
 
 
-def test_the_grid_has_each_day_of_the_window_once(built: Macros) -> None:
+def test_each_day_of_the_window_is_counted_once(built: Macros) -> None:
     window = {"source_dt": "2024-05-02", "backfill_period": 1, "reprocess_months": ["2024-02"]}
-    query = built.evaluate(INCREMENTAL + "{{ tojson(date_grid()) }}", json.dumps(window))
-    expected = [date(2024, 2, number) for number in range(1, 30)]
-    expected += [date(2024, 5, 1), date(2024, 5, 2)]
-    assert sorted(built.execute(query)) == [(day,) for day in expected]
+    template = INCREMENTAL + "{{ tojson(count_deals(['kpi_name'])) }}"
+    query = built.evaluate(template, json.dumps(window))
+    found = built.execute(
+        "with kpis as (select 1 as kpi_number, 'Negotiation' as kpi_name),"
+        " events as (select date '2024-05-01' as date, 1 as kpi_number, 7 as deal_id)"
+        f" select * from ({query}) as counts"
+    )
+    days = [date(2024, 2, number) for number in range(1, 30)]
+    days += [date(2024, 5, 1), date(2024, 5, 2)]
+    counts = [int(day == date(2024, 5, 1)) for day in days]
+    assert sorted(found) == [
+        (day, "Negotiation", count, count) for day, count in zip(days, counts, strict=True)
+    ]
 
 
 NOT_A_DATE = 'must be a date (YYYY-MM-DD) from 1970-01-01 to 9000-12-31: "{}"'

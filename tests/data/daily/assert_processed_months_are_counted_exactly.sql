@@ -41,19 +41,15 @@ counted_months as (
 
 ),
 
--- Days of a month that is not over.
-days_to_come as (
+-- Of a month that is not over, the days that are built.
+last_days as (
 
-    select distinct
-        counted_months.field,
-        cast(next_days.day as date) as next_day
+    select
+        month,
+        field,
+        min(last_day) as last_day
     from counted_months
-    cross join
-        lateral generate_series(
-            counted_months.last_day + 1,
-            counted_months.month + interval '1 month' - interval '1 day',
-            interval '1 day'
-        ) as next_days (day)
+    group by month, field
 
 ),
 
@@ -85,24 +81,21 @@ events as (
 
 ),
 
--- By deal first: the server sorts the events, and numbers are compared faster than names.
 deals as (
 
     select
-        deal_id,
-        month,
-        field,
-        kpi_name,
-        count(distinct date) as days_count
+        events.deal_id,
+        events.month,
+        events.field,
+        events.kpi_name,
+        count(distinct events.date) as days_count
     from events
-    where
-        (field, date) not in (
-            select
-                days_to_come.field,
-                days_to_come.next_day
-            from days_to_come
-        )
-    group by deal_id, month, field, kpi_name
+    inner join last_days
+        on
+            events.month = last_days.month
+            and events.field = last_days.field
+            and events.date <= last_days.last_day
+    group by events.deal_id, events.month, events.field, events.kpi_name
 
 ),
 

@@ -6,7 +6,7 @@
     model,
     column_name,
     datepart='day',
-    interval=(run_date() - ref_date()).days + checked_var('quiet_days')
+    interval=(ref_date(of_run=true) - ref_date()).days + checked_var('quiet_days')
 ) }}
 
 {% endtest %}

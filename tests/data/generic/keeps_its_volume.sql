@@ -32,8 +32,8 @@ days as (
 last_weeks as (
 
     select
-        coalesce(sum(events) filter (where date >= date '{{ begin }}'), 0) as events,
-        coalesce(sum(events) filter (where date < date '{{ begin }}'), 0) as events_before
+        coalesce(sum(case when date >= date '{{ begin }}' then events end), 0) as events,
+        coalesce(sum(case when date < date '{{ begin }}' then events end), 0) as events_before
     from days
     where date between date '{{ before }}' and date '{{ last_day }}'
 
@@ -42,7 +42,7 @@ last_weeks as (
 rows_in_scope as (
 
     select
-        coalesce(sum(days.events) filter (where days.is_in_scope), 0) as events,
+        coalesce(sum(case when days.is_in_scope then days.events end), 0) as events,
         (
             select count(*) from {{ made_of }}
             where {{ in_test_scope(time_column) }}
@@ -82,7 +82,7 @@ steps as (
 select
     'events no longer come' as finding,
     cast('{{ begin }}' as date) as first_day,
-    cast(null as text) as funnel_step,
+    cast(null as {{ dbt.type_string() }}) as funnel_step,
     events,
     events_before as events_expected
 from last_weeks

@@ -2,5 +2,7 @@
 -- recorded status wins a deal. Set it to the step that wins one.
 {{ config(severity='warn') }}
 
-select '{{ won_step() }}' as won_step
-where '{{ won_step() }}' not in (select steps.funnel_step from {{ ref('funnel_steps') }} as steps)
+select '{{ checked_var('won_step') }}' as won_step
+where '{{ checked_var('won_step') }}' not in (
+    select steps.funnel_step from {{ ref('funnel_steps') }} as steps
+)

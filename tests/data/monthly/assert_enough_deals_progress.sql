@@ -2,7 +2,9 @@
 -- on to the next: sales had a bad month, or stages were mixed up. Ask the step's owner; the vars
 -- step_pairs, min_step_ratio and min_step_deals say what is judged.
 {{ config(severity='warn') }}
-{%- set latest_month = latest_complete_month() %}
+{%- set one_day = modules.datetime.timedelta(days=1) %}
+{%- set latest_month = (last_day_to_process() + one_day).replace(day=1) - one_day %}
+{%- set latest_month = latest_month.replace(day=1) %}
 
 with
 

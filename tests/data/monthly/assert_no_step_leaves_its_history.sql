@@ -2,7 +2,9 @@
 -- expect. Ask its owner whether sales did change; if not, look for a stage or type that was
 -- renamed, mixed up or lost. The vars anomaly_threshold and anomaly_min_months say what is judged.
 {{ config(severity='warn') }}
-{%- set latest_month = latest_complete_month() %}
+{%- set one_day = modules.datetime.timedelta(days=1) %}
+{%- set latest_month = (last_day_to_process() + one_day).replace(day=1) - one_day %}
+{%- set latest_month = latest_month.replace(day=1) %}
 
 with
 
@@ -76,7 +78,7 @@ select
     steps.funnel_step,
     {{ step_owner('steps.funnel_step') }} as owner,
     steps.deals_count,
-    round(spreads.median_root ^ 2) as expected_deals_count,
+    round(power(spreads.median_root, 2)) as expected_deals_count,
     round(cast((steps.root - spreads.median_root) / spreads.spread as numeric), 1) as score
 from steps
 inner join spreads

@@ -29,7 +29,7 @@ referred as (
 
     select
         'users' as missing_in,
-        cast(assigned_to_user as text) as missing,
+        cast(assigned_to_user as {{ dbt.type_string() }}) as missing,
         count(*) as event_count
     from {{ source('pipedrive_raw', 'activity') }}
     where {{ in_test_scope('due_to') }}
@@ -53,7 +53,7 @@ known as (
 
     select
         'users' as missing_in,
-        cast(id as text) as missing
+        cast(id as {{ dbt.type_string() }}) as missing
     from {{ source('pipedrive_raw', 'users') }}
     union all
     select

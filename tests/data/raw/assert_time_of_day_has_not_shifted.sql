@@ -17,7 +17,8 @@ moments as (
     select
         'activity' as source_table,
         due_to >= {{ day_start(begin) }} as is_recent,
-        date_part('epoch', cast(due_to as time)) / 86400 * 2 * pi() as angle
+        {{ seconds_between(dbt.date_trunc('day', 'due_to'), 'due_to') }}
+        / 86400 * 2 * pi() as angle
     from {{ source('pipedrive_raw', 'activity') }}
     where
         due_to >= {{ day_start(before) }}
@@ -26,7 +27,8 @@ moments as (
     select
         'deal_changes' as source_table,
         change_time >= {{ day_start(begin) }} as is_recent,
-        date_part('epoch', cast(change_time as time)) / 86400 * 2 * pi() as angle
+        {{ seconds_between(dbt.date_trunc('day', 'change_time'), 'change_time') }}
+        / 86400 * 2 * pi() as angle
     from {{ source('pipedrive_raw', 'deal_changes') }}
     where
         change_time >= {{ day_start(before) }}
@@ -45,7 +47,7 @@ usual_times as (
     group by source_table, is_recent
     having
         count(*) >= 100
-        and sqrt(avg(sin(angle)) ^ 2 + avg(cos(angle)) ^ 2) > 0.3
+        and sqrt(power(avg(sin(angle)), 2) + power(avg(cos(angle)), 2)) > 0.3
 
 )
 

@@ -35,10 +35,10 @@ select
     funnel_step,
     {{ step_owner('funnel_step') }} as owner,
     count(*) as move_count,
-    count(*) filter (where step_order_before > step_order) as from_a_later_step
+    count(case when step_order_before > step_order then 1 end) as from_a_later_step
 from stage_moves
 group by funnel_step
 having
     count(*) >= {{ checked_var('min_step_deals') }}
-    and count(*) filter (where step_order_before > step_order)
+    and count(case when step_order_before > step_order then 1 end)
     >= {{ checked_var('max_back_ratio') }} * count(*)

@@ -11,5 +11,5 @@ from {{ source('pipedrive_raw', 'stages') }} as raw_stages
 inner join {{ ref('field_options') }} as field_options
     on
         field_options.field = 'stage_id'
-        and cast(raw_stages.stage_id as text) = field_options.field_value
+        and cast(raw_stages.stage_id as {{ dbt.type_string() }}) = field_options.field_value
 where lower(trim(raw_stages.stage_name)) <> lower(field_options.label)

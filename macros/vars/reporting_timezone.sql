@@ -1,3 +1,0 @@
-{%- macro reporting_timezone() -%}
-    {{ return(checked_var('timezone')) }}
-{%- endmacro -%}

@@ -1,3 +1,0 @@
-{%- macro won_step() -%}
-    {{ return(checked_var('won_step')) }}
-{%- endmacro -%}
