@@ -36,10 +36,21 @@ def find_all(manifest: Any) -> Iterator[Documented]:  # noqa: ANN401
             yield Documented(node.unique_id, describe(node))
     for source in manifest.sources.values():
         yield Documented(source.source_name, source.source_description)
-    others = (manifest.sources, manifest.exposures, manifest.unit_tests, manifest.macros)
+    others = (manifest.sources, manifest.exposures, manifest.unit_tests)
     for node in (node for group in others for node in group.values()):
         if node.package_name == "funnel":
             yield Documented(node.unique_id, node.description)
+    for macro in find_macros(manifest):
+        yield Documented(macro.unique_id, macro.description)
+
+
+def find_macros(manifest: Any) -> Iterator[Any]:  # noqa: ANN401
+    """Yield the macros; a version for one engine means what the macro over it says."""
+    for macro in manifest.macros.values():
+        _, _, over_it = macro.name.rpartition("__")
+        is_version = f"macro.funnel.{over_it}" in manifest.macros and over_it != macro.name
+        if macro.package_name == "funnel" and not is_version:
+            yield macro
 
 
 def find_parts(manifest: Any) -> Iterator[Documented]:  # noqa: ANN401
@@ -47,12 +58,11 @@ def find_parts(manifest: Any) -> Iterator[Documented]:  # noqa: ANN401
     for node in (*manifest.nodes.values(), *manifest.sources.values()):
         for column in getattr(node, "columns", {}).values():
             yield Documented(f"{node.unique_id}.{column.name}", column.description)
-    for macro in manifest.macros.values():
-        if macro.package_name == "funnel":
-            described = {argument.name: argument.description for argument in macro.arguments}
-            for argument in find_arguments(macro.macro_sql):
-                yield Documented(f"{macro.unique_id}.{argument}", described.pop(argument, ""))
-            yield from (Documented(f"{macro.unique_id}.{name}", "") for name in described)
+    for macro in find_macros(manifest):
+        described = {argument.name: argument.description for argument in macro.arguments}
+        for argument in find_arguments(macro.macro_sql):
+            yield Documented(f"{macro.unique_id}.{argument}", described.pop(argument, ""))
+        yield from (Documented(f"{macro.unique_id}.{name}", "") for name in described)
 
 
 def find_arguments(macro_sql: str) -> list[str]:
