@@ -207,8 +207,8 @@ def test_a_run_that_loses_the_lock_stops(prod: Project) -> None:
     reached = []
     begin = time.monotonic()
     with pytest.raises(FunnelError) as loss, writing(prod, "mine"):
-        ask_server(prod, cut)
         try:
+            ask_server(prod, cut)
             threading.Event().wait(60)  # as for dbt's threads
         except LockLost:
             reached.append("interrupted")
