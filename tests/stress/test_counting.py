@@ -657,6 +657,7 @@ ACTIVITY_TYPES = (
 DEAL_VALUES = (
     *(("stage_id", "5"), ("stage_id", " 5 "), ("STAGE_ID", "NEGOTIATION"), ("stage_id", "1")),
     *((" Stage_id ", "2"), ("stage_id", "9"), ("stage_id", "05"), ("stage_id", "*")),
+    *(("stage_id", '"5"'), ("stage_id", "5.0"), ("stage_id", "5.5"), ("stage_id", "5.000")),
     *(("stage_id", "lead generation"), ("stage_id", ""), ("stage_id", None)),
     *(("lost_reason", "1"), ("lost_reason", "price"), ("LOST_REASON", "Price ")),
     *(("lost_reason", "Negotiation"), ("lost_reason", "later"), ("lost_reason", "too")),
@@ -692,7 +693,7 @@ field_lists = st.lists(
         st.sampled_from(
             [
                 '[{"id": 1, "label": "Price"}, {"id": 2, "label": " Timing "}]',
-                '[{"id": "1", "label": "price"}, {"id": 5, "label": "Too dear"}]',
+                '[{"id": "1", "label": "price"}, {"id": "05", "label": "Too dear"}]',
                 '[{"id": 9, "label": "Negotiation"}, {"id": "too", "label": "Gone"}]',
                 '[{"id": 9, "label": "Later"}, {"id": 9, "label": "Even later"}, {"id": 1}]',
                 '[{"id": 3, "label": ""}, {"id": null, "label": "Nothing"}]',

@@ -138,6 +138,19 @@ def clean(text: str | None) -> str:
     return (text or "").strip(" ").lower()
 
 
+def read_id(text: str | None) -> str:
+    """Return a number that was stored as text as digits alone; any other text as a name.
+
+    Other loaders write the stage 5 as `5.0`, `05` or `"5"`. `1.000` can be a thousand: no number.
+    """
+    bare = (text or "").strip(" \t\n\r\u00a0\u2007\u202f\u200b\ufeff\"'")
+    whole, _, zeros = bare.partition(".")
+    is_id = whole.isascii() and whole.isdigit() and len(whole) <= 18
+    if is_id and set(zeros) <= {"0"} and len(zeros) != 3 and len(text or "") < 40:
+        return str(int(whole))
+    return clean(text)
+
+
 def shown(text: str | None) -> str:
     """Return a name as it is shown."""
     return (text or "").strip(" ")
@@ -175,14 +188,14 @@ def deal_kpi(raw: Raw, field: str | None, value: str | None) -> DealKpi | None:
     if key == "user_id":
         return DealKpi(key, "User added", None)
     if key == "stage_id":
-        name = stage_name(raw, clean(value)) or "Unknown"
+        name = stage_name(raw, read_id(value)) or "Unknown"
         steps = [step for step in raw.steps if step.source_type == "stage"]
         for step in steps:
             if clean(step.source_name) == clean(name):
                 name = step.kpi_name
         return DealKpi(key, name, step_named(steps, name))
     if key == "lost_reason":
-        return DealKpi(key, reason_label(raw, clean(value)) or "Unknown", None)
+        return DealKpi(key, reason_label(raw, read_id(value)) or "Unknown", None)
     return None  # status, value and the like
 
 
@@ -229,7 +242,7 @@ def options(raw: Raw, field: str) -> list[tuple[str, str]]:
             listed = json.loads(row.field_value_options or "null")
             for option in listed if isinstance(listed, list) else []:
                 if option.get("id") is not None and shown(option.get("label")) != "":
-                    labels.setdefault(clean(str(option["id"])), []).append(shown(option["label"]))
+                    labels.setdefault(read_id(str(option["id"])), []).append(shown(option["label"]))
     return [(option, min(names)) for option, names in labels.items()]
 
 
