@@ -1,5 +1,6 @@
 """Numbers and dates as people read them; where there is none, an empty text."""
 
+from collections.abc import Sequence
 from datetime import date, datetime
 
 DASH = "–"
@@ -26,9 +27,9 @@ def percent(rate: float | None) -> str:
     return "" if rate is None else f"{rate:.0%}"
 
 
-def amount(value: float | None) -> str:
-    """Return a sum of money without a currency, as none is recorded: '12,345'."""
-    return "" if value is None else f"{value:,.0f}"
+def rounded(number: float | None) -> str:
+    """Return an expectation, or money in no currency, as none is recorded: '12,345'."""
+    return "" if number is None else f"{number:,.0f}"
 
 
 def share(part: float | None, whole: float | None) -> float | None:
@@ -67,6 +68,22 @@ def short_month(month: date) -> str:
 def long_date(day: date) -> str:
     """Return '31 December 2024'."""
     return f"{day.day} {day:%B %Y}"
+
+
+def part_of_month(month: date, through: date | None) -> str:
+    """Return 'March 2024 (to 11 March)', or 'March 2024' where no last day is given."""
+    return month_name(month) + (f" (to {day_of_year(through)})" if through else "")
+
+
+def day_of_year(day: date) -> str:
+    """Return '31 December'."""
+    return f"{day.day} {day:%B}"
+
+
+def listed(names: Sequence[str]) -> str:
+    """Return 'one', 'one and two', 'one, two and three'."""
+    *others, last = names
+    return f"{', '.join(others)} and {last}" if others else last
 
 
 def minute(moment: datetime | None) -> str:

@@ -11,8 +11,11 @@
         {%- set bad = results | selectattr('status', 'in', ['error', 'fail']) | list -%}
         {%- set rows = built | map(attribute='adapter_response')
             | selectattr('rows_affected', 'defined') | map(attribute='rows_affected') -%}
+        {%- set warnings = results | selectattr('status', 'equalto', 'warn')
+            | map(attribute='node.name') | unique | sort %}
         insert into {{ adapter.quote(generate_schema_name('pipedrive_meta', none)) }}.run_events
-            (run_id, event, happened_at, outcome, is_complete, has_marts, models, tests, rows_written)
+            (run_id, event, happened_at, outcome, is_complete, has_marts, models, tests, rows_written,
+            warnings)
         values (
             '{{ invocation_id }}',
             'ended',
@@ -22,7 +25,8 @@
             {{ marts | length == 6 }},
             {{ built | length }},
             {{ results | selectattr('node.resource_type', 'equalto', 'test') | list | length }},
-            {{ rows | select('gt', 0) | sum }}
+            {{ rows | select('gt', 0) | sum }},
+            '{{ warnings | join(" ") }}'
         );
         commit
     {%- endif -%}

@@ -23,9 +23,7 @@
         {%- endif -%}
         {%- set builds_deals = 'model.funnel.deal_stage_visits' in selected_resources
             or 'model.funnel.deal_states' in selected_resources -%}
-        {%- if not adapter.get_relation(target.database, schema, 'run_events') -%}
-            {{ create_ledger(meta) }}
-        {%- endif %}
+        {{ create_ledger(meta) }}
         insert into {{ meta }}.run_events
             (run_id, event, happened_at, command, version, source_dt, as_of, months, definition)
         select '{{ invocation_id }}', 'started', {{ dbt.current_timestamp() }},

@@ -20,7 +20,9 @@ FORMATS = ("html", "png", "svg")
     metavar="FILE",
     help="Where to write it; funnel-YYYY-MM.html here if not given.",
 )
-@click.option("--month", metavar="YYYY-MM", help="The month; the latest one if not given.")
+@click.option(
+    "--month", metavar="YYYY-MM", help="The month; the latest complete one with data if not given."
+)
 @click.option("--by-owner", is_flag=True, help="Call owners by their names, not by numbers.")
 @click.option("--open", "browser", is_flag=True, help="Open it in a browser.")
 @click.option(

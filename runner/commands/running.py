@@ -24,7 +24,8 @@ def print_report(console: Console, report: "RunReport") -> None:
         console.say("The rows are in the schema pipedrive_audit; `funnel test` shows some of them.")
     console.say(count_results(report.results, report.seconds))
     wants_table = report.latest and not console.quiet
-    text = f"\n{draw_month(report.latest, terminal_width())}" if wants_table else ""
+    last_day = report.plan.window.last_day
+    text = f"\n{draw_month(report.latest, terminal_width(), last_day)}" if wants_table else ""
     console.show(text, report.document())
 
 

@@ -1,5 +1,7 @@
 """`funnel show`."""
 
+from dataclasses import replace
+
 import click
 
 from runner.commands.options import Invocation, command_options, parse_month, range_of
@@ -10,7 +12,11 @@ NAMES = ("funnel", "conversion", "velocity", "losses", "owners", "stalled", "for
 
 @click.command()
 @click.argument("view", type=click.Choice(NAMES), default=NAMES[0])
-@click.option("--month", metavar="YYYY-MM", help="The month to show; the latest one if not given.")
+@click.option(
+    "--month",
+    metavar="YYYY-MM",
+    help="The month to show; the latest complete one with data if not given.",
+)
 @click.option("--last", type=range_of("months"), metavar="N", help="Show the last N months.")
 @click.option("--csv", "as_csv", is_flag=True, help="Print CSV, with the columns of the model.")
 @click.option("--raw", is_flag=True, help="With --csv: cells as they are, formulas too.")
@@ -42,8 +48,12 @@ def show(
              funnel show --last 12 --json
              funnel show conversion --last 6
     """
+    from runner.months.ledger import find_deals_known_through
+    from runner.project import META
+    from runner.show.documents import csv_view, document_view
     from runner.show.rows import read_owner_names, require_built
-    from runner.show.views import VIEWS, csv_view, document_view, read_view
+    from runner.show.view import draw_view, read_view
+    from runner.show.views import VIEWS
     from runner.text_table import terminal_width
     from runner.warehouse.connection import open_warehouse
 
@@ -63,7 +73,17 @@ def show(
     first_day = parse_month(month) if month else None
     with open_warehouse(project) as connection:
         require_built(connection, project)
-        owners = read_owner_names(connection, project) if names else {}
-        seen = read_view(connection, project, shown, month=first_day, last=last, names=owners)
-    text = csv_view(shown, seen, raw=raw) if as_csv else shown.draw(seen, terminal_width())
+        seen = read_view(
+            connection,
+            project,
+            shown,
+            month=first_day,
+            last=last,
+            deals_through=find_deals_known_through(connection, project.schema(META)),
+        )
+        if names:
+            seen = replace(seen, names=read_owner_names(connection, project))
+    if as_csv and seen.warning:
+        console.warn(seen.warning)
+    text = csv_view(shown, seen, raw=raw) if as_csv else draw_view(shown, seen, terminal_width())
     console.show(text, document_view(shown, seen), raw=raw)

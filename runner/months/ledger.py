@@ -8,8 +8,9 @@ and how far a backfill has come.
 
 import hashlib
 from collections.abc import Collection, Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field
-from datetime import date, datetime
+from datetime import date, datetime, timedelta
 from pathlib import Path
 from typing import Any, Literal
 
@@ -17,8 +18,10 @@ from psycopg2 import sql
 from psycopg2.extensions import connection as Connection  # noqa: N812 - a class in lower case
 from psycopg2.extras import RealDictCursor
 
+from runner.errors import FunnelError
 from runner.months.late_rows import Watermark
-from runner.warehouse.connection import table_exists
+from runner.months.window import months_between
+from runner.warehouse.connection import reading, table_exists
 
 EVENTS = "run_events"
 
@@ -43,6 +46,7 @@ class RecordedRun:
         models: Number of models built.
         tests: Number of tests run.
         rows_written: Rows that the models wrote.
+        warnings: Names of the tests that warned; None where an earlier version kept none.
     """
 
     run_id: str
@@ -57,6 +61,7 @@ class RecordedRun:
     models: int | None
     tests: int | None
     rows_written: int | None
+    warnings: list[str] | None = None
 
 
 @dataclass(frozen=True)
@@ -101,12 +106,11 @@ def create_ledger(connection: Connection, schema: str) -> None:
     Raises:
         psycopg2.Error: This role may not.
     """
-    create, take_over = (
-        text[text.index("-%}") + 3 : text.rindex("{%-")]
-        for name in ("create_ledger", "take_over_ledger")
-        for text in [(_MACROS / f"{name}.sql").read_text(encoding="utf-8")]
-    )
-    statement = create.replace("{{ take_over_ledger(meta) }}", take_over)
+    statement = "{{ create_ledger(meta) }}"
+    for name in ("create_ledger", "take_over_ledger", "create_runs"):
+        text = (_MACROS / f"{name}.sql").read_text(encoding="utf-8")
+        body = text[text.index("-%}") + 3 : text.rindex("{%-")]
+        statement = statement.replace(f"{{{{ {name}(meta) }}}}", body)
     with connection.cursor() as cursor:
         cursor.execute(
             statement.replace("{{ meta }}", sql.Identifier(schema).as_string(connection))
@@ -115,11 +119,17 @@ def create_ledger(connection: Connection, schema: str) -> None:
 
 def has_ledger(connection: Connection, schema: str) -> bool:
     """Return whether there is a ledger; that of an earlier version is taken over."""
-    if table_exists(connection, schema, EVENTS):
-        return True
-    if not any(table_exists(connection, schema, table) for table in _OF_EARLIER_VERSIONS):
+    tables = (EVENTS, *_OF_EARLIER_VERSIONS)
+    if not any(table_exists(connection, schema, table) for table in tables):
         return False
-    create_ledger(connection, schema)
+    query = """
+        select from pg_catalog.pg_attribute
+        where attrelid = to_regclass(%s) and attname = 'warnings'
+    """
+    with connection.cursor() as cursor:
+        cursor.execute(query, (sql.Identifier(schema, EVENTS).as_string(connection),))
+        if cursor.rowcount == 0:
+            create_ledger(connection, schema)
     return True
 
 
@@ -167,19 +177,27 @@ def find_own_run(connection: Connection, schema: str) -> str:
 
 def read_ledger(connection: Connection, schema: str) -> Ledger:
     """Return what the runs so far have left on record; the ledger has to be there."""
-    seen_until, recent_rows, known_through = _ask(connection, schema, _SAID, EVENTS)[0]
+    seen_until, recent_rows = _ask(connection, schema, _WATERMARK, EVENTS)[0]
     return Ledger(
         _read_last_run(connection, schema, "months <> ''"),
         _read_last_run(connection, schema, "outcome = 'success' and is_complete"),
         Watermark(seen_until, recent_rows) if seen_until else None,
         _read_definitions(connection, schema),
-        known_through,
+        _read_deals_known_through(connection, schema),
     )
 
 
-# A run that did not come to its end may have set some tables of deals back; one of plain dbt was
-# not told what they knew before.
-_SAID = """
+def find_deals_known_through(connection: Connection, schema: str) -> date | None:
+    """Return the day through which the marts know all events, for who only reads.
+
+    None where no run has said so, or where this role may not read the ledger.
+    """
+    with suppress(FunnelError), reading(schema, "runs"):
+        return _read_deals_known_through(connection, schema)
+    return None
+
+
+_WATERMARK = """
     select
         coalesce(
             (select max(seen_until) from {1} where event = 'watermark'),
@@ -188,18 +206,36 @@ _SAID = """
         (
             select recent_rows from {1}
             where event = 'watermark' order by seen_until desc limit 1
-        ),
-        min(as_of)
-    from {0}
-    where started_at >= (
-        select
-            coalesce(
+        )
+"""
+
+
+def _read_deals_known_through(connection: Connection, schema: str) -> date | None:
+    """Return the day through which the marts know all events; None where no run has said so.
+
+    The runner has told its own runs what the marts knew before, and they have learned the rest.
+    Plain dbt learns what its months hold, which is all where they reach back to what was known. A
+    run that did not come to its end may have set some tables back.
+    """
+    query = """
+        select has_marts and command like 'funnel %', has_marts and as_of = source_dt, as_of, months
+        from {0}
+        where as_of is not null and started_at >= (
+            select coalesce(
                 max(case when has_marts and command like 'funnel %' then started_at end),
                 min(started_at)
             )
-        from {0}
-    )
-"""
+            from {0}
+        )
+        order by started_at
+    """
+    known: date | None = None
+    for has_learned, has_window, as_of, months in _ask(connection, schema, query):
+        unknown = months_between(known + timedelta(days=1), as_of) if known else ()
+        if known is None or has_learned or (has_window and set(unknown) <= set(months.split())):
+            known = as_of
+        known = min(known, as_of)
+    return known
 
 
 def _read_definitions(connection: Connection, schema: str) -> dict[str, set[str]]:
@@ -226,7 +262,11 @@ def _read_last_run(connection: Connection, schema: str, condition: str) -> Recor
     with connection.cursor(cursor_factory=RealDictCursor) as cursor:
         cursor.execute(query)
         row = cursor.fetchone()
-    return RecordedRun(**{**row, "months": row["months"].split()}) if row else None
+    if row is None:
+        return None
+    names = ("months", "warnings")
+    lists = {name: row[name].split() for name in names if row[name] is not None}
+    return RecordedRun(**{**row, **lists})
 
 
 def read_verified_months(connection: Connection, schema: str) -> dict[str, VerifiedMonth]:

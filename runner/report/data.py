@@ -1,10 +1,10 @@
 """What a report is made of: one read of everything, aggregates only."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping, Sequence, Set
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
 from dataclasses import dataclass, field, replace
-from datetime import date, datetime, timedelta
+from datetime import date, datetime, timedelta, timezone
 
 from dateutil.relativedelta import relativedelta
 from psycopg2 import sql
@@ -14,7 +14,8 @@ from runner.errors import FunnelError
 from runner.months.ledger import RecordedRun
 from runner.months.state import read_state
 from runner.months.status import read_load_times
-from runner.project import ANALYTICS, Project
+from runner.project import ANALYTICS, STAGING, Project
+from runner.show.opening import part_through, read_opening
 from runner.show.rows import (
     ForecastBacktest,
     FunnelStep,
@@ -27,11 +28,11 @@ from runner.show.rows import (
     StepVelocity,
     WinRate,
     plain,
-    read_latest_month,
     read_owner_names,
     read_rows,
 )
-from runner.warehouse.connection import connect, reading
+from runner.warehouse.connection import DAILY_TABLES, connect, reading
+from runner.words import part_of_month
 
 TREND_MONTHS = 24
 COHORTS = 12
@@ -72,6 +73,10 @@ class Trust:
         run: The last run that succeeded and built both daily tables.
         last_run: The run that began last.
         timezone: The reporting time zone.
+        read_at: When the report was made, if that matters.
+        newest_events: The day of the newest event, by what kind of event it is.
+        hours_until_old: From which age on of their newest row the data are old.
+        quiet_days: How many days without an event up to the reference date are nothing unusual.
     """
 
     reference_date: date
@@ -81,6 +86,10 @@ class Trust:
     run: RecordedRun | None = None
     last_run: RecordedRun | None = None
     timezone: str = "UTC"
+    read_at: datetime | None = None
+    newest_events: Mapping[str, date | None] = field(default_factory=dict)
+    hours_until_old: float = 24
+    quiet_days: int = 7
 
 
 @dataclass(frozen=True)
@@ -103,6 +112,8 @@ class ReportData:
         won_step: The step that stands for a deal won.
         mature_after_days: From which age on the outcome of a month's deals is known.
         names: The names of owners, where asked for.
+        parallel_steps: The step_order of the steps that no stage stands for.
+        reason: Why it is about this month, where nobody chose it.
     """
 
     month: date
@@ -120,6 +131,8 @@ class ReportData:
     won_step: str = "7"
     mature_after_days: int = 180
     names: Mapping[int, str] = field(default_factory=dict)
+    parallel_steps: Set[int] = frozenset()
+    reason: str = ""
 
     @property
     def steps(self) -> Sequence[FunnelStep]:
@@ -142,15 +155,39 @@ class ReportData:
         return self.month - relativedelta(years=1)
 
     @property
-    def last_day(self) -> date:
-        """The last day of the month that is counted."""
-        end = self.month + relativedelta(months=1) - timedelta(days=1)
-        return min(end, self.trust.last_day)
+    def end(self) -> date:
+        """The first day of the next month."""
+        return self.month + relativedelta(months=1)
 
     @property
-    def is_partial(self) -> bool:
-        """Whether days of the month are still to come."""
-        return (self.last_day + timedelta(days=1)).day != 1
+    def part_through(self) -> date | None:
+        """The last day counted of a month that was not over; None if it was."""
+        return part_through(self.month, self.trust.last_day)
+
+    @property
+    def period(self) -> str:
+        """The month, or the part of it that is counted."""
+        return part_of_month(self.month, self.part_through)
+
+    @property
+    def deals_through(self) -> date | None:
+        """The last day of the month of which deals are known; None if they are known of all."""
+        return part_through(self.month, min(self.trust.last_day, self.trust.reference_date))
+
+    @property
+    def deals_period(self) -> str:
+        """The month, or the part of it of which deals are known."""
+        return part_of_month(self.month, self.deals_through)
+
+    @property
+    def is_past(self) -> bool:
+        """Whether open deals are known as of a later month only."""
+        return self.end <= self.trust.reference_date
+
+    @property
+    def open_then(self) -> ForecastBacktest | None:
+        """The deals that were open at the end of the month, if that is known."""
+        return next((row for row in self.backtest if row.month == self.month), None)
 
     @property
     def winning_step(self) -> FunnelStep:
@@ -167,6 +204,12 @@ class ReportData:
             None,
         )
 
+    def won_in(self, month: date) -> int | None:
+        """Return how many deals were won in a month; None where deals are not known of it."""
+        won = {row.month: row.won_deals_count for row in self.win_rates}
+        is_known = self.trust.first_day.replace(day=1) <= month <= self.trust.reference_date
+        return won.get(month, 0 if is_known else None)
+
     def is_settled(self, month: date) -> bool:
         """Return whether it is long enough ago to know what became of a month's open deals."""
         end = month + relativedelta(months=1)
@@ -181,50 +224,83 @@ def read_report(
     Raises:
         FunnelError: The month or a model is not built, or something cannot be read.
     """
-    month = month or read_latest_month(connection, project)
+    opening = read_opening(connection, project)
+    reason = "" if month else opening.reason
+    month = month or opening.month
     compared = Period.ending(month, _COMPARED_MONTHS)
+    trust = _read_trust(connection, project)
+    known = trust.reference_date
     funnel = read_rows(connection, project, FunnelStep, Period.ending(month, TREND_MONTHS))
     # The views look at the visits of all deals: two at a time, each by one process.
     with closing(connect(project)) as second, ThreadPoolExecutor(1) as aside:
         for session in (connection, second):
             with session.cursor() as cursor:
                 cursor.execute(_SESSION)
-        backtest = aside.submit(read_rows, second, project, ForecastBacktest)
-        velocity = aside.submit(read_rows, second, project, StepVelocity, compared)
+        backtest = aside.submit(read_rows, second, project, ForecastBacktest, None, known)
+        velocity = aside.submit(read_rows, second, project, StepVelocity, compared, known)
         stalled_steps, stalled_longest = _read_stalled(connection, project)
         data = ReportData(
             month=month,
             funnel=funnel,
-            trust=_read_trust(connection, project),
+            trust=trust,
             conversion=read_rows(
-                connection, project, StepConversion, Period.ending(month, COHORTS)
+                connection, project, StepConversion, Period.ending(month, COHORTS), known
             ),
-            losses=read_rows(connection, project, LossCount, Period.ending(month, 1)),
-            win_rates=read_rows(connection, project, WinRate, compared),
-            owners=_read_owners(connection, project, Period.ending(month, OWNER_MONTHS)),
+            losses=read_rows(connection, project, LossCount, Period.ending(month, 1), known),
+            win_rates=read_rows(connection, project, WinRate, compared, known),
+            owners=_read_owners(connection, project, Period.ending(month, OWNER_MONTHS), known),
             stalled_steps=stalled_steps,
             stalled_longest=stalled_longest,
             forecast=read_rows(connection, project, StepForecast),
             won_step=str(project.var("won_step")),
             mature_after_days=int(project.var("mature_after_days")),
             names=read_owner_names(connection, project) if with_names else {},
+            parallel_steps=_read_parallel_steps(connection, project),
+            reason=reason,
         )
         return replace(data, backtest=backtest.result(), velocity=velocity.result())
 
 
-def _read_owners(connection: Connection, project: Project, period: Period) -> list[OwnerTotal]:
-    """Return the deals of each owner per step, added up over the months."""
+def _read_parallel_steps(connection: Connection, project: Project) -> frozenset[int]:
+    """Return the step_order of the steps that stand for an activity and for no stage."""
+    schema, seed = project.schema(STAGING), "funnel_steps"
+    query = sql.SQL(
+        "select step_order from {} group by step_order having bool_and(source_type <> 'stage')"
+    ).format(sql.Identifier(schema, seed))
+    with reading(schema, seed), connection.cursor() as cursor:
+        cursor.execute(query)
+        return frozenset(order for (order,) in cursor.fetchall())
+
+
+def _read_newest_events(connection: Connection, project: Project) -> dict[str, date | None]:
+    """Return the newest day on which a deal was counted, by kind of event."""
+    schema = project.schema(ANALYTICS)
+    found = {}
+    for table, events in zip(DAILY_TABLES, ("activity", "deal change"), strict=True):
+        query = sql.SQL("select max(date) from {} where deals_count > 0").format(
+            sql.Identifier(schema, table)
+        )
+        with reading(schema, table), connection.cursor() as cursor:
+            cursor.execute(query)
+            (found[events],) = cursor.fetchone() or (None,)
+    return found
+
+
+def _read_owners(
+    connection: Connection, project: Project, period: Period, known_through: date
+) -> list[OwnerTotal]:
+    """Return the deals of each owner per step, added up over the months that are known."""
     schema = project.schema(ANALYTICS)
     query = sql.SQL(
         """
         select owner_id, step_order, sum(deals_count)
-        from {} where month >= %s and month < %s
+        from {} where month >= %s and month < %s and month <= %s
         group by owner_id, step_order
         """
     ).format(sql.Identifier(schema, OwnerCount.model))
     totals: dict[int | None, dict[int, int]] = {}
     with reading(schema, OwnerCount.model), connection.cursor() as cursor:
-        cursor.execute(query, (period.first, period.end))
+        cursor.execute(query, (period.first, period.end, known_through))
         for owner_id, step_order, deals in cursor.fetchall():
             totals.setdefault(owner_id, {})[step_order] = int(deals)
     return [OwnerTotal(owner_id, deals) for owner_id, deals in totals.items()]
@@ -286,4 +362,8 @@ def _read_trust(connection: Connection, project: Project) -> Trust:
         run=run,
         last_run=state.ledger.last_run,
         timezone=str(project.var("timezone")),
+        read_at=datetime.now(timezone.utc),
+        newest_events=_read_newest_events(connection, project),
+        hours_until_old=float(project.var("freshness_error_hours")),
+        quiet_days=int(project.var("quiet_days")),
     )

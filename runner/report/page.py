@@ -9,13 +9,14 @@ from importlib.resources import files
 
 from runner import words
 from runner.months.ledger import RecordedRun
-from runner.report import names
+from runner.report import names, sentences
 from runner.report.data import ReportData, Trust
 from runner.report.figures import Figure
 from runner.report.palette import THEMES
 from runner.report.section import Section
 from runner.report.sections import make_sections
 from runner.show.rows import WHOLE_FUNNEL
+from runner.show.sentences import deals_behind
 
 
 @dataclass(frozen=True)
@@ -49,7 +50,8 @@ def render_page(data: ReportData) -> str:
         data=data,
         names=names,
         words=words,
-        title=f"Sales funnel, {words.month_name(data.month)}",
+        title=f"Sales funnel, {data.period}",
+        notices=make_notices(data),
         tiles=make_tiles(data),
         sections=sections,
         figures=_draw(sections),
@@ -63,91 +65,124 @@ def render_page(data: ReportData) -> str:
 
 
 def make_tiles(data: ReportData) -> list[Tile]:
-    """Return the headline numbers of the month, compared with last month and a year ago."""
-    first = data.steps[0]
-    rates = {row.month: row for row in data.win_rates}
-    cycle = {row.month: row.median_days for row in data.velocity if row.step_order == WHOLE_FUNNEL}
-    found = rates.get(data.month)
-    compared = (data.previous_month, data.year_before)
-    open_deals = sum(row.open_deals_count for row in data.forecast)
-    stalled = sum(step.deals_count for step in data.stalled_steps)
+    """Return the headline numbers of the month, compared with last month and a year ago.
+
+    A part of a month is compared with nothing, and the open deals are those at its end.
+    """
+    first, won = data.steps[0], data.won_in(data.month)
+    rates: dict[date, sentences.Measure] = {
+        row.month: (
+            None if row.win_rate is None else row.win_rate * 100,
+            row.won_deals_count + row.lost_deals_count,
+        )
+        for row in data.win_rates
+    }
+    days: dict[date, sentences.Measure] = {
+        row.month: (row.median_days, row.visits_ended_count)
+        for row in data.velocity
+        if row.step_order == WHOLE_FUNNEL
+    }
+    nothing: sentences.Measure = (None, 0)
+    rate, closed = rates.get(data.month, nothing)
+    median, wins = days.get(data.month, nothing)
+    compared = () if data.part_through else (data.previous_month, data.year_before)
+    # Deals may be known of less than the steps are.
+    deals_compared = () if data.deals_through or won is None else compared
+    deals_to = ["not known yet"] if won is None else _to(data.deals_through)
     return [
         Tile(
             names.in_sentence(first.kpi_name),
             words.count(first.deals_count),
             [
-                _change(first.deals_count, data.deals_in(month, first.step_order), month)
-                for month in compared
+                *_to(data.part_through),
+                *(
+                    sentences.count_against(
+                        first.deals_count, data.deals_in(month, first.step_order), month
+                    )
+                    for month in compared
+                ),
             ],
         ),
         Tile(
             "Deals won",
-            words.count(found.won_deals_count if found else 0),
+            words.count(won),
             [
-                _change(
-                    found.won_deals_count if found else 0,
-                    rates[month].won_deals_count if month in rates else None,
-                    month,
-                )
-                for month in compared
+                *deals_to,
+                *(
+                    sentences.count_against(won, data.won_in(month), month)
+                    for month in deals_compared
+                ),
             ],
         ),
         Tile(
-            "Win rate",
-            words.percent(found.win_rate if found else None),
+            "Win rate" + _of(closed),
+            words.percent(None if rate is None else rate / 100),
             [
-                _difference(
-                    *(
-                        _hundredfold(rates[at].win_rate if at in rates else None)
-                        for at in (data.month, month)
-                    ),
-                    unit="point",
-                    month=month,
-                )
-                for month in compared
+                *deals_to,
+                *(
+                    sentences.measure_against(
+                        (rate, closed), rates.get(month, nothing), "point", month
+                    )
+                    for month in deals_compared
+                ),
             ],
         ),
         Tile(
-            "Days to win, median",
-            words.tenths(cycle.get(data.month)),
+            "Days to win, median" + _of(wins),
+            words.tenths(median),
             [
-                _difference(cycle.get(data.month), cycle.get(month), unit="day", month=month)
-                for month in compared
+                *deals_to,
+                *(
+                    sentences.measure_against(
+                        (median, wins), days.get(month, nothing), "day", month
+                    )
+                    for month in deals_compared
+                ),
             ],
         ),
-        Tile(
-            "Open deals",
-            words.count(open_deals),
-            [
-                f"{words.count(stalled)} stalled",
-                f"as of {words.long_date(data.trust.reference_date)}",
-            ],
-        ),
+        _make_open_tile(data),
     ]
 
 
-def _change(now: float, before: float | None, month: date) -> str:
-    """Return a change in per cent against another month."""
-    rate = words.share(None if before is None else now - before, before)
-    return _against(None if rate is None else words.signed_percent(rate), month)
+def _make_open_tile(data: ReportData) -> Tile:
+    label = "Open deals"
+    if data.is_past:
+        then = data.open_then
+        end = f"at the end of {words.short_month(data.month)}"
+        said = end if then else f"not known of the end of {words.short_month(data.month)}"
+        return Tile(label, words.count(then.open_deals_count if then else None), [said])
+    open_deals = sum(row.open_deals_count for row in data.forecast)
+    stalled = sum(step.deals_count for step in data.stalled_steps)
+    as_of = f"as of {words.long_date(data.trust.reference_date)}"
+    return Tile(label, words.count(open_deals), [f"{words.count(stalled)} stalled", as_of])
 
 
-def _difference(now: float | None, before: float | None, *, unit: str, month: date) -> str:
-    """Return a change in units against another month."""
-    return _against(
-        None if now is None or before is None else words.signed(now - before, unit), month
-    )
+def _to(day: date | None) -> list[str]:
+    """Return to which day a part of a month is counted."""
+    return [f"to {words.day_of_year(day)}"] if day else []
 
 
-def _against(change: str | None, month: date) -> str:
-    """Return a change with the month it is measured against."""
-    if change is None:
-        return f"not known for {words.short_month(month)}"
-    return f"{change} on {words.short_month(month)}"
+def _of(deals: int) -> str:
+    """Return of how many deals a rate or a median is."""
+    return f" of {words.plural(deals, 'deal')}" if deals else ""
 
 
-def _hundredfold(rate: float | None) -> float | None:
-    return None if rate is None else rate * 100
+def make_notices(data: ReportData) -> list[str]:
+    """Return what a reader has to know before any number, the gravest first."""
+    trust = data.trust
+    said = [
+        trust.read_at
+        and sentences.old_loads(trust.last_loaded_at, trust.read_at, trust.hours_until_old),
+        trust.read_at
+        and sentences.old_days(trust.last_day, trust.read_at.date(), trust.quiet_days),
+        sentences.no_events_since(trust.newest_events, trust.last_day, trust.quiet_days),
+        deals_behind(trust.reference_date, trust.last_day),
+        sentences.later_run(trust.run, trust.last_run),
+        sentences.warnings_of_run((trust.run and trust.run.warnings) or ()),
+        data.part_through and sentences.part_counted(data.month, data.part_through),
+        data.reason,
+    ]
+    return [sentence for sentence in said if sentence]
 
 
 def _draw(sections: Sequence[Section]) -> dict[str, dict[str, Figure]]:
@@ -200,15 +235,9 @@ def _describe_sources(data: ReportData) -> list[tuple[str, str]]:
 
 
 def _describe_tests(trust: Trust) -> str:
-    run, last = trust.run, trust.last_run
-    if run is None:
+    if trust.run is None:
         return "No run is recorded that built everything."
-    said = "That run tested nothing."
-    if run.tests:
-        said = f"{words.plural(run.tests, 'test')} ran with it, and none failed."
-    if last and last.run_id != run.run_id:
-        said += f" A later run ({last.command}) has ended as {last.outcome}."
-    return said
+    return sentences.tests_of_run(trust.run.tests or 0, trust.run.warnings)
 
 
 def _describe_run(run: RecordedRun | None) -> str:

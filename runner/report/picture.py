@@ -8,7 +8,8 @@ from typing import Any
 from runner.report.data import ReportData
 from runner.report.names import shorten
 from runner.report.palette import LIGHT
-from runner.words import count, month_name, percent, share
+from runner.report.steps import compare_steps
+from runner.words import count, percent
 
 _WIDTH = 8.0
 _ROW = 0.5
@@ -36,7 +37,7 @@ def draw_picture(data: ReportData, file_format: str) -> bytes:
         text: dict[str, Any] = {"parse_math": False, "va": "center"}
         figure.text(
             *(0.05, 1 - 0.42 / height),
-            f"Sales funnel, {month_name(data.month)}",
+            f"Sales funnel, {data.period}",
             fontsize=17,
             fontweight="bold",
             color=LIGHT.ink,
@@ -44,17 +45,16 @@ def draw_picture(data: ReportData, file_format: str) -> bytes:
         )
         figure.text(
             *(0.05, 1 - 0.72 / height),
-            "Deals that entered a step, and their share of those that entered the step above",
+            "Deals that entered a step, and their share of those that entered the stage above",
             fontsize=9,
             color=LIGHT.muted,
             **text,
         )
-        before = None
-        for place, step in enumerate(steps):
+        for place, row in enumerate(compare_steps(steps, data.parallel_steps)):
+            step = row.step
             axes.barh(place + 0.16, step.deals_count, height=0.28, color=LIGHT.accent)
             label = f"{step.funnel_step} {shorten(step.kpi_name, 60)}"
-            rate = share(step.deals_count, before)
-            value = count(step.deals_count) + (f" · {percent(rate)}" if rate is not None else "")
+            value = " · ".join(filter(None, (count(step.deals_count), percent(row.share))))
             axes.text(0, place - 0.2, label, fontsize=10.5, color=LIGHT.ink, **text)
             axes.text(
                 *(largest, place - 0.2, value),
@@ -63,7 +63,6 @@ def draw_picture(data: ReportData, file_format: str) -> bytes:
                 ha="right",
                 **text,
             )
-            before = step.deals_count
         with warnings.catch_warnings():
             # A name in a script that the bundled font lacks is drawn as boxes.
             warnings.filterwarnings("ignore", message="Glyph .* missing")

@@ -16,7 +16,7 @@ from psycopg2.extensions import connection as Connection  # noqa: N812 - a class
 from runner.errors import FunnelError
 from runner.project import ANALYTICS, REPORTING, Project
 from runner.warehouse.connection import reading, table_exists
-from runner.words import month_name, year_month
+from runner.words import month_name, part_of_month, year_month
 
 WHOLE_FUNNEL = 0
 """The step_order of the row of step_velocity that is about the whole funnel."""
@@ -27,7 +27,8 @@ class ModelRow:
     """A row of a model.
 
     The class says which model it is, in which schema, by which month its rows are told apart, if
-    by any, and whether a month has rows even if nothing happened in it.
+    by any, whether a month has rows even if nothing happened in it, and whether a row is about the
+    end of its month.
     """
 
     model: ClassVar[str]
@@ -35,12 +36,20 @@ class ModelRow:
     month_column: ClassVar[str | None] = "month"
     order: ClassVar[tuple[str, ...]] = ("month", "step_order")
     is_dense: ClassVar[bool] = False
+    is_of_month_end: ClassVar[bool] = False
 
     @property
     def about_month(self) -> date:
         """The month that it is about, of a row that is about one."""
         month: date = getattr(self, str(self.month_column))
         return month
+
+    def is_known(self, known_through: date | None) -> bool:
+        """Return whether the row is about a time of which something is known, if it has one."""
+        if known_through is None or self.month_column is None:
+            return True
+        wait = relativedelta(months=1, days=-1) if self.is_of_month_end else relativedelta()
+        return self.about_month + wait <= known_through
 
     def document(self) -> dict[str, Any]:
         """Return the row as `--json` prints it."""
@@ -188,6 +197,7 @@ class ForecastBacktest(ModelRow):
 
     model: ClassVar[str] = "pipeline_forecast_backtest"
     order: ClassVar[tuple[str, ...]] = ("month",)
+    is_of_month_end: ClassVar[bool] = True
 
     month: date
     open_deals_count: int
@@ -216,9 +226,22 @@ class Period:
         """The first day of the last month."""
         return self.end - relativedelta(months=1)
 
-    def describe(self) -> str:
-        """Return the months in words: 'December 2024', or the first and the last one."""
-        return " to ".join(map(month_name, sorted({self.first, self.last_month})))
+    def months(self) -> list[date]:
+        """Return the first day of each month."""
+        return [
+            self.first + relativedelta(months=place)
+            for place in range(
+                (self.end.year - self.first.year) * 12 + self.end.month - self.first.month
+            )
+        ]
+
+    def describe(self, through: date | None = None) -> str:
+        """Return the months in words, the last one perhaps in part.
+
+        'December 2024', or 'October 2024 to December 2024 (to 11 December)'.
+        """
+        last = part_of_month(self.last_month, through)
+        return last if self.first == self.last_month else f"{month_name(self.first)} to {last}"
 
 
 Row = TypeVar("Row", bound=ModelRow)
@@ -236,9 +259,21 @@ def require_built(
 
 
 def read_rows(
-    connection: Connection, project: Project, row: type[Row], period: Period | None = None
+    connection: Connection,
+    project: Project,
+    row: type[Row],
+    period: Period | None = None,
+    known_through: date | None = None,
 ) -> list[Row]:
     """Return the rows of a model, of some months if it has any, in order.
+
+    Args:
+        connection: A connection to the warehouse.
+        project: The project.
+        row: What to read.
+        period: The months; all if none are given.
+        known_through: The day through which the model knows what happened: rows about later months
+            are left out, since what they say is not known yet.
 
     Raises:
         FunnelError: The model or its last month of the period is not built, or cannot be read.
@@ -256,29 +291,14 @@ def read_rows(
     limits = (period.first, period.end) if month and period else ()
     with reading(schema, row.model), connection.cursor() as cursor:
         cursor.execute(query, limits)
-        rows = [row(*map(plain, values)) for values in cursor.fetchall()]
+        found = [row(*map(plain, values)) for values in cursor.fetchall()]
+    rows = [line for line in found if line.is_known(known_through)]
     if row.is_dense and period and period.last_month not in (step.about_month for step in rows):
         raise FunnelError(
             f"{year_month(period.last_month)} is not built",
             hint="`funnel show --last 12` shows which months are.",
         )
     return rows
-
-
-def read_latest_month(connection: Connection, project: Project) -> date:
-    """Return the last month of the funnel.
-
-    Raises:
-        FunnelError: No month is built, or monthly_stats cannot be read.
-    """
-    schema, table = project.schema(FunnelStep.schema), FunnelStep.model
-    query = sql.SQL("select max(month) from {}").format(sql.Identifier(schema, table))
-    with reading(schema, table), connection.cursor() as cursor:
-        cursor.execute(query)
-        (month,) = cursor.fetchone() or (None,)
-    if month is None:
-        raise FunnelError("no month is built", hint="Type `funnel run` or `funnel demo`.")
-    return date(month.year, month.month, 1)
 
 
 def read_owner_names(connection: Connection, project: Project) -> dict[int, str]:

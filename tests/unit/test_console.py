@@ -13,8 +13,10 @@ from homes import ROOT
 
 from runner.console import Console, harmless, write_file
 from runner.errors import FunnelError
+from runner.show.documents import csv_view
 from runner.show.rows import FunnelStep, Period
-from runner.show.views import VIEWS, Seen, csv_view
+from runner.show.view import Seen
+from runner.show.views import VIEWS
 from runner.transform.dbt_runner import one_line
 
 OBEYED = {

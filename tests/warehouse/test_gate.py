@@ -93,8 +93,11 @@ def test_a_bad_month_is_a_warning_with_the_owner(built: Funnel) -> None:
         " and change_time >= '2024-12-04'"
     )
     run = built.done("run", *LAST_DAY, "--json")
-    warned = {problem["name"] for problem in json.loads(run.stdout)["problems"]}
+    problems = json.loads(run.stdout)["problems"]
+    warned = {problem["name"] for problem in problems if problem["kind"] == "test"}
     assert {"assert_enough_deals_progress", "assert_no_step_leaves_its_history"} <= warned
+    query = "select warnings from pipedrive_meta.runs order by started_at desc limit 1"
+    assert built.query(query) == [(" ".join(sorted(warned)),)]
     compiled = built.home / "target" / "compiled" / "funnel" / "tests" / "data" / "monthly"
     [(step, owner, deals, expected, score)] = built.query(
         "select funnel_step, owner, deals_count, expected_deals_count, score from ("

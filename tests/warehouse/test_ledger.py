@@ -1,6 +1,7 @@
 """The ledger: only ever added to, and what earlier versions wrote is taken over."""
 
 import json
+import re
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
 from pathlib import Path
@@ -139,6 +140,26 @@ def test_plain_dbt_takes_over_the_same(loaded: Funnel) -> None:
     assert sorted(map(str, loaded.query(events))) == by_the_runner
     last = "select command, outcome, months from pipedrive_meta.runs order by started_at desc"
     assert loaded.query(f"{last} limit 1") == [("dbt seed", "success", "")]
+
+
+def test_a_ledger_without_the_names_of_warnings_gets_them(loaded: Funnel) -> None:
+    before = json.loads(loaded.done("status", "--json").stdout)
+    assert before["last_good_run"]["warnings"] is None
+    [(view,)] = loaded.query("select pg_get_viewdef('pipedrive_meta.runs')")
+    earlier = re.sub(r",\s+ended\.warnings", "", str(view), count=1)
+    earlier = re.sub(r",\s+run_events\.warnings", "", earlier)
+    take_away = f"""
+        alter table pipedrive_meta.run_events drop column warnings cascade;
+        create view pipedrive_meta.runs as {earlier}
+    """
+    loaded.query(take_away)
+    assert json.loads(loaded.done("status", "--json").stdout) == before
+    loaded.query(take_away)
+    folders = ["--target-path", str(loaded.home / "t"), "--log-path", str(loaded.home / "l")]
+    plain = loaded.run("funnel", "db", "exec", "--", "dbt", "seed", *folders)
+    assert plain.returncode == 0, plain.stdout
+    last = "select command, warnings from pipedrive_meta.runs order by started_at desc limit 1"
+    assert loaded.query(last) == [("dbt seed", "")]
 
 
 def test_two_that_find_no_ledger_at_once_make_one(loaded: Funnel) -> None:

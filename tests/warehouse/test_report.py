@@ -607,23 +607,33 @@ def test_the_footer_says_what_the_ledger_says(
 def test_an_unfinished_month_says_so(demo_data: ReportData) -> None:
     trust = replace(demo_data.trust, last_day=date(2024, 12, 10))
     page = render_page(replace(demo_data, trust=trust))
-    assert "Counted through 10 December 2024: the month was not over" in page
-    assert "the month was not over" not in render_page(demo_data)
+    assert "December 2024 is counted to 10 December only" in page
+    assert "<h1>December 2024 (to 10 December)</h1>" in page
+    assert "is counted to" not in render_page(demo_data)
 
 
-@pytest.mark.parametrize(
-    ("tests", "told"),
-    [
-        (0, "That run tested nothing."),
-        (1, "1 test ran with it, and none failed."),
-        (89, "89 tests ran with it, and none failed."),
-    ],
-)
-def test_the_footer_says_how_much_was_tested(demo_data: ReportData, tests: int, told: str) -> None:
+def test_the_page_names_the_warnings_of_the_ledger(demo: Funnel, demo_data: ReportData) -> None:
+    ((warnings, tests),) = demo.query(
+        """
+        select warnings, tests from pipedrive_meta.runs
+        where outcome = 'success' and is_complete order by started_at desc limit 1
+        """
+    )
     run = demo_data.trust.run
     assert run
-    trust = replace(demo_data.trust, run=replace(run, tests=tests))
-    assert told in render_page(replace(demo_data, trust=trust))
+    assert (run.warnings, run.tests) == (str(warnings).split(), tests)
+    warned = replace(run, warnings=["dried_up", "late"])
+    page = render_page(replace(demo_data, trust=replace(demo_data.trust, run=warned)))
+    assert page.index("2 warnings of the run that counted this: dried_up, late") < page.index(
+        "Deals won"
+    )
+
+
+def test_calls_are_steps_that_no_stage_stands_for(demo: Funnel, demo_data: ReportData) -> None:
+    steps = demo.query(
+        "select step_order from pipedrive_staging.funnel_steps where source_type = 'activity'"
+    )
+    assert demo_data.parallel_steps == {order for (order,) in steps} == {3, 5}
 
 
 def test_a_later_run_that_failed_is_mentioned(demo_data: ReportData) -> None:
@@ -631,7 +641,9 @@ def test_a_later_run_that_failed_is_mentioned(demo_data: ReportData) -> None:
     assert run
     failed = replace(run, run_id="later", command="funnel backfill", outcome="failed")
     page = render_page(replace(demo_data, trust=replace(demo_data.trust, last_run=failed)))
-    assert "A later run (funnel backfill) has ended as failed." in page
+    said = "A later run (funnel backfill) has ended as failed: "
+    assert page.index(said) < page.index("Deals won")
+    assert page.count(said) == 1
 
 
 @pytest.mark.parametrize("theme", THEMES)

@@ -5,10 +5,11 @@ from datetime import date
 
 from runner.report.data import ReportData
 from runner.report.figures import CELL_HEIGHT, HeatMap
-from runner.report.names import in_sentence, shorten
+from runner.report.names import shorten
 from runner.report.section import Section, Table, grid_chart
+from runner.report.sentences import got_through
 from runner.show.rows import StepConversion
-from runner.words import DASH, count, month_name, percent, share, short_month
+from runner.words import DASH, count, month_name, percent, short_month
 
 Cohort = Mapping[int, StepConversion]
 """What became of the deals of a month, by step_order."""
@@ -38,9 +39,7 @@ def make(data: ReportData) -> Section:
         rows=list(names.values()),
         columns=[steps[order].funnel_step for order in later],
         cells=list(rates.values()),
-        texts=[
-            ["" if rate is None else f"{rate * 100:.0f}" for rate in row] for row in rates.values()
-        ],
+        texts=[[percent(rate).removesuffix("%") for rate in row] for row in rates.values()],
         hovers=[
             [
                 f"{month_name(month)}: {percent(rate) or DASH} reached "
@@ -83,10 +82,11 @@ def _find(data: ReportData, mature: list[Cohort]) -> str:
     goal = data.winning_step
     known = [found[goal.step_order] for found in mature if goal.step_order in found]
     reached = sum(row.reached_deals_count for row in known)
-    rate = share(reached, sum(row.cohort_deals_count for row in known))
-    if rate is None:
-        return "It is too early to say how many deals get through"
-    return f"Of 100 deals created, {rate * 100:.0f} reach {in_sentence(goal.kpi_name)}"
+    created = sum(row.cohort_deals_count for row in known)
+    return (
+        got_through(reached, created, goal.kpi_name)
+        or "It is too early to say how many deals get through"
+    )
 
 
 def _is_young(cohort: Cohort) -> bool:

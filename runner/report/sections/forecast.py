@@ -7,40 +7,33 @@ from runner.report.data import ReportData
 from runner.report.figures import Line, draw_lines
 from runner.report.names import shorten
 from runner.report.section import Chart, Section, Table
+from runner.report.sentences import expected_then, forecast_error, forecast_trial
 from runner.show.rows import ForecastBacktest
-from runner.words import amount, count, long_date, percent, plural, share, short_month, tenths
-
-NOTABLE_ERROR = 0.15
+from runner.show.sentences import expected_wins
+from runner.words import count, long_date, percent, rounded, short_month, tenths
 
 
 def make(data: ReportData) -> Section:
     """Return the forecast and its back-test; the finding is how many deals should be won."""
-    note = (
-        "Open deals of each step, weighted with the share of deals in that step that were won in "
-        "the past; nothing is expected of deals there for longer than nine of ten wins took, as of "
-        f"{long_date(data.trust.reference_date)}."
-    )
-    open_deals = sum(row.open_deals_count for row in data.forecast)
-    if not open_deals:
-        return Section("forecast", "There is no open deal to expect anything of", note)
-    expected = sum(row.expected_wins or 0 for row in data.forecast)
-    title = f"About {expected:.0f} of the {plural(open_deals, 'open deal')} should be won"
-    shown = _list_steps(data)
-    past = [row for row in data.backtest if data.is_settled(row.month)]
-    if not past:
-        note += " No month is long enough ago to try this on the past."
-        return Section("forecast", title, note, shown=shown)
-    last = past[-12:]
-    hoped = sum(row.expected_wins or 0 for row in last)
-    came = sum(row.actual_wins or 0 for row in last)
-    off = share(hoped - came, came)
-    if off is not None and abs(off) >= NOTABLE_ERROR:
-        way = "high" if off > 0 else "low"
-        title += f", by a reckoning that was {percent(abs(off))} too {way} so far"
+    past = [row for row in data.backtest if data.is_settled(row.month) and row.month <= data.month]
+    if data.is_past:
+        title = expected_then(data.open_then, data.month)
+        note, shown = "Open deals at the end of the month, weighted with ", None
+    else:
+        title = expected_wins(data.forecast)
+        note = (
+            f"Open deals of each step as of {long_date(data.trust.reference_date)}, weighted with "
+        )
+        shown = _list_steps(data) if any(row.open_deals_count for row in data.forecast) else None
     note += (
-        f" Tried on {plural(len(last), 'past month')}, whose deals have had at least "
-        f"{data.mature_after_days} days since: {hoped:,.0f} wins expected, {count(came)} came."
+        "the share of deals in that step that were won in the past; nothing is expected of deals "
+        "there for longer than nine of ten wins took. "
     )
+    last = past[-12:]
+    note += forecast_trial(last, data.mature_after_days)
+    if not past:
+        return Section("forecast", title, note, shown=shown)
+    title = "; ".join(filter(None, (title, forecast_error(last))))
     lines = [
         Line("expected", [row.expected_wins for row in past], is_main=False),
         Line("won", [row.actual_wins for row in past]),
@@ -70,7 +63,7 @@ def _list_steps(data: ReportData) -> Table:
                 percent(row.win_rate),
                 tenths(row.median_days_to_win),
                 tenths(row.expected_wins),
-                *((amount(row.open_value), amount(row.expected_value)) if has_value else ()),
+                *((rounded(row.open_value), rounded(row.expected_value)) if has_value else ()),
             )
             for row in data.forecast
             if row.open_deals_count

@@ -2,59 +2,46 @@
 
 from runner.report.data import ReportData
 from runner.report.figures import BarRow
-from runner.report.names import in_sentence, numbered
+from runner.report.names import numbered
 from runner.report.section import Section, Table, bar_chart
-from runner.words import count, month_name, percent, plural, share
+from runner.report.sentences import entered, narrowing
+from runner.report.steps import compare_steps
+from runner.words import count, percent, plural
 
 
 def make(data: ReportData) -> Section:
     """Return the funnel of the month; the finding is where it narrows most."""
-    steps, month = data.steps, month_name(data.month)
-    rates = [
-        share(step.deals_count, before.deals_count if before else None)
-        for before, step in zip([None, *steps], steps, strict=False)
-    ]
+    steps = compare_steps(data.steps, data.parallel_steps)
     note = (
-        f"Deals that entered a step in {month}, and their share of those that entered the step "
-        "above in the same month."
+        f"Deals that entered a step in {data.period}, and their share of those that entered the "
+        "stage above in the same month; a call is no stage."
     )
     table = Table(
-        f"Deals per step, {month}",
-        ("Step", "Name", "Deals", "Of the step above", "Deal days"),
+        f"Deals per step, {data.period}",
+        ("Step", "Name", "Deals", "Of the stage above", "Deal days"),
         [
             (
-                step.funnel_step,
-                step.kpi_name,
-                count(step.deals_count),
-                percent(rate),
-                count(step.deal_days_count),
+                row.step.funnel_step,
+                row.step.kpi_name,
+                count(row.step.deals_count),
+                percent(row.share),
+                count(row.step.deal_days_count),
             )
-            for step, rate in zip(steps, rates, strict=True)
+            for row in steps
         ],
         names=2,
     )
-    if not any(step.deals_count for step in steps):
+    if not any(row.step.deals_count for row in steps):
         return Section("funnel", "No deal entered the funnel", note, table=table)
-    drops = [
-        (rate, before, step)
-        for rate, before, step in zip(rates[1:], steps, steps[1:], strict=False)
-        if rate is not None and step.step_order <= data.winning_step.step_order
-    ]
-    title = "The funnel of the month"
-    if drops:
-        _, before, step = min(drops, key=lambda drop: drop[0])
-        title = (
-            f"The funnel narrows most at {in_sentence(step.kpi_name)}: "
-            f"{plural(step.deals_count, 'deal')} after {count(before.deals_count)}"
-        )
+    title = narrowing(steps) or entered(data.steps[0], data.winning_step)
     rows = [
         BarRow(
-            name=numbered(step.funnel_step, step.kpi_name),
-            value=" · ".join(filter(None, (count(step.deals_count), percent(rate)))),
-            lengths=(step.deals_count,),
-            hover=plural(step.deals_count, "deal"),
+            name=numbered(row.step.funnel_step, row.step.kpi_name),
+            value=" · ".join(filter(None, (count(row.step.deals_count), percent(row.share)))),
+            lengths=(row.step.deals_count,),
+            hover=plural(row.step.deals_count, "deal"),
         )
-        for step, rate in zip(steps, rates, strict=True)
+        for row in steps
     ]
-    chart = bar_chart("funnel", rows, f"Bars of deals per step in {month}. {title}.")
+    chart = bar_chart("funnel", rows, f"Bars of deals per step in {data.period}. {title}.")
     return Section("funnel", title, note, (chart,), table)

@@ -4,9 +4,11 @@ from collections import Counter
 
 from runner.report.data import ReportData
 from runner.report.figures import CELL_HEIGHT, HeatMap
-from runner.report.names import in_sentence, shorten
+from runner.report.names import shorten
 from runner.report.section import Section, Table, grid_chart
-from runner.words import DASH, count, month_name, plural
+from runner.report.sentences import lost_most, most_given_reason
+from runner.show.sentences import not_known_yet
+from runner.words import DASH, count, plural
 
 REASONS_DRAWN = 9
 NO_REASON = "No reason given"
@@ -15,8 +17,9 @@ OTHER_REASONS = "Other reasons"
 
 def make(data: ReportData) -> Section:
     """Return losses by reason and step; the finding is the most frequent of each."""
-    month = month_name(data.month)
-    note = f"Deals lost in {month}, by reason and by the step they were in."
+    note = f"Deals lost in {data.deals_period}, by reason and by the step they were in."
+    if unknown := not_known_yet(data.month, data.trust.reference_date):
+        return Section("losses", unknown, note)
     if not data.losses:
         return Section("losses", "No deal was lost", note)
     cells: Counter[tuple[str, int]] = Counter()
@@ -30,12 +33,10 @@ def make(data: ReportData) -> Section:
         by_reason[reason] += row.deals_count
         by_step[order] += row.deals_count
     orders = sorted(steps, key=lambda order: (order == 0, order))
-    worst = max(orders, key=lambda order: by_step[order])
     ranked = [name for name, _ in by_reason.most_common()]
-    title = (
-        f"Most deals are lost in {in_sentence(steps[worst][1])}; "
-        f"the most frequent reason is {in_sentence(ranked[0])}"
-    )
+    given = [(name, deals) for name, deals in by_reason.items() if name != NO_REASON]
+    places = [(steps[order][1], by_step[order]) for order in orders]
+    title = "; ".join(filter(None, (lost_most(places), most_given_reason(given))))
     drawn = ranked if len(ranked) <= REASONS_DRAWN + 1 else ranked[:REASONS_DRAWN]
     rest = ranked[len(drawn) :]
     lines = {name: [cells[name, order] for order in orders] for name in drawn}
@@ -62,7 +63,7 @@ def make(data: ReportData) -> Section:
         f"A grid of reasons and steps; numbers are lost deals. {title}.",
     )
     table = Table(
-        f"Deals lost in {month}",
+        f"Deals lost in {data.deals_period}",
         ("Reason", *(steps[order][1] for order in orders), "All"),
         [
             (name, *(count(cells[name, order]) for order in orders), count(by_reason[name]))

@@ -6,7 +6,11 @@ from runner.report.data import OWNER_MONTHS, ReportData
 from runner.report.figures import BarRow
 from runner.report.names import in_sentence, shorten
 from runner.report.section import Section, Table, bar_chart
-from runner.words import count, short_month
+from runner.report.sentences import leading_owner
+from runner.show.opening import part_through
+from runner.show.rows import Period
+from runner.show.sentences import not_known_yet
+from runner.words import count
 
 OWNERS_DRAWN = 10
 OWNERS_LISTED = 50
@@ -16,12 +20,18 @@ NOBODY = "Nobody known"
 def make(data: ReportData) -> Section:
     """Return deals by owner over the last year; the finding is who brought most to be won."""
     first, goal = data.steps[0], data.winning_step
-    begin = data.month - relativedelta(months=OWNER_MONTHS - 1)
-    period = f"{short_month(begin)} to {short_month(data.month)}"
-    note = (
-        f"Deals that entered {in_sentence(goal.kpi_name)} and {in_sentence(first.kpi_name)}, "
-        f"{period}, by the owner at that time."
+    begin = max(data.month - relativedelta(months=OWNER_MONTHS - 1), data.months[0])
+    known_through = min(data.trust.reference_date, data.trust.last_day)
+    last = min(data.month, known_through.replace(day=1))
+    period = Period(begin, last + relativedelta(months=1)).describe(
+        part_through(last, known_through)
     )
+    note = (
+        f"Deals that entered {in_sentence(goal.kpi_name)} · {in_sentence(first.kpi_name)}, "
+        f"{period}, by the owner at that time, once a month."
+    )
+    if unknown := not_known_yet(begin, known_through):
+        return Section("owners", unknown, note)
     # Name, deals won, deals begun, deals by step.
     ranked = sorted(
         (
@@ -38,16 +48,16 @@ def make(data: ReportData) -> Section:
     )
     if not ranked:
         return Section("owners", "No owner of a deal is known", note)
-    name, most, _, _ = ranked[0]
-    title = f"No owner brought a deal to {in_sentence(goal.kpi_name)}"
-    if most:
-        title = (
-            f"{in_sentence(name)} brought most deals to {in_sentence(goal.kpi_name)}: {count(most)}"
-        )
+    unowned = [owner for owner in data.owners if owner.owner_id is None]
+    title = leading_owner(
+        [(name, won) for name, won, _, _ in ranked],
+        sum(owner.deals.get(goal.step_order, 0) for owner in unowned),
+        goal.kpi_name,
+    )
     rows = [
         BarRow(
             name=name,
-            value=f"{count(won)} of {count(begun)}",
+            value=f"{count(won)} · {count(begun)}",
             lengths=(won, begun),
             hover=f"{count(won)} entered {shorten(goal.kpi_name)}, "
             f"{count(begun)} {shorten(first.kpi_name)}",
@@ -57,7 +67,7 @@ def make(data: ReportData) -> Section:
     if len(ranked) > OWNERS_DRAWN:
         note += f" The first {OWNERS_DRAWN} of {len(ranked)} owners."
     chart = bar_chart("owners", rows, f"Bars of deals per owner. {title}.")
-    nobody = [(NOBODY, owner) for owner in data.owners if owner.owner_id is None]
+    nobody = [(NOBODY, owner) for owner in unowned]
     table = Table(
         f"Deals that entered a step, by owner, {period}",
         ("Owner", *(step.kpi_name for step in data.steps)),

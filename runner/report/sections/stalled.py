@@ -4,22 +4,23 @@ from runner.report.data import ReportData
 from runner.report.figures import BarRow
 from runner.report.names import numbered, shorten
 from runner.report.section import Section, Table, bar_chart
+from runner.report.sentences import stalled_deals, stalled_since
 from runner.words import DASH, count, long_date, plural
 
 
 def make(data: ReportData) -> Section:
     """Return stalled deals per step, and those that have stood still for longest."""
+    as_of = data.trust.reference_date
     note = (
         "Open deals without movement for longer than nine of ten visits to their step take, "
-        f"as of {long_date(data.trust.reference_date)}."
+        f"as of {long_date(as_of)}."
     )
     stalled = sum(step.deals_count for step in data.stalled_steps)
+    title = stalled_deals(stalled, sum(row.open_deals_count for row in data.forecast))
+    if data.is_past:
+        title = stalled_since(title, data.month, as_of)
     if not stalled:
-        return Section("stalled", "No open deal is stalled", note)
-    open_deals = sum(row.open_deals_count for row in data.forecast)
-    title = f"{plural(stalled, 'open deal')} {'has' if stalled == 1 else 'have'} come to a halt"
-    if open_deals >= stalled:
-        title = f"{count(stalled)} of {plural(open_deals, 'open deal')} have come to a halt"
+        return Section("stalled", title, note)
     rows = [
         BarRow(
             name=numbered(step.funnel_step, step.kpi_name),

@@ -6,7 +6,8 @@ from runner.report.data import ReportData
 from runner.report.figures import LINE_HEIGHT, Line, draw_lines
 from runner.report.names import numbered, shorten
 from runner.report.section import Chart, Section, Table
-from runner.words import count, month_name, plural, short_month
+from runner.report.sentences import year_on_year
+from runner.words import count, plural, short_month
 
 
 def make(data: ReportData) -> Section:
@@ -16,41 +17,40 @@ def make(data: ReportData) -> Section:
         step.step_order: [data.deals_in(month, step.step_order) for month in months]
         for step in steps
     }
+    # A part of a month would look like a fall.
+    drawn = months[:-1] if data.part_through else months
     charts = [
         Chart(
             f"trend-{step.step_order}",
-            partial(draw_lines, months, [Line("Deals", deals[step.step_order])], is_small=True),
+            partial(
+                draw_lines,
+                drawn,
+                [Line("Deals", deals[step.step_order][: len(drawn)])],
+                is_small=True,
+            ),
             LINE_HEIGHT,
             f"Line of deals that entered {shorten(step.kpi_name)} in each month; "
-            f"{count(step.deals_count)} in {month_name(data.month)}.",
+            f"{count(step.deals_count)} in {data.period}.",
             heading=numbered(step.funnel_step, shorten(step.kpi_name)),
             value=count(step.deals_count),
         )
         for step in steps
+        if drawn
     ]
+    labels = [*map(short_month, months[:-1]), data.period]
     table = Table(
         "Deals that entered a step, by month",
         ("Month", *(step.kpi_name for step in steps)),
         [
-            (short_month(month), *map(count, counts))
-            for month, *counts in reversed([*zip(months, *deals.values(), strict=True)])
+            (label, *map(count, counts))
+            for label, *counts in reversed([*zip(labels, *deals.values(), strict=True)])
         ],
     )
-    note = f"Deals that entered a step, {plural(len(months), 'month')} to {month_name(data.month)}."
-    return Section("trend", _find(data), note, charts, table)
-
-
-def _find(data: ReportData) -> str:
-    pairs = [
-        (step.deals_count, before)
-        for step in data.steps
-        if (before := data.deals_in(data.year_before, step.step_order)) is not None
-    ]
-    if not pairs:
-        return "Month by month"
-    more = sum(now > before for now, before in pairs)
-    fewer = sum(now < before for now, before in pairs)
-    steps = f"{max(more, fewer)} of {plural(len(pairs), 'step')}"
-    if max(more, fewer) == len(pairs):
-        steps = "Every step"
-    return f"{steps} saw {'more' if more >= fewer else 'fewer'} deals than a year ago"
+    note = f"Deals that entered a step, {plural(len(months), 'month')} to {data.period}."
+    if data.part_through:
+        note += f" The lines end with the last whole month, the numbers are of {data.period}."
+        return Section("trend", "Month by month", note, charts, table)
+    before = [data.deals_in(data.year_before, step.step_order) for step in steps]
+    counts = [*zip((step.deals_count for step in steps), before, strict=True)]
+    title = year_on_year(counts, data.year_before) or "Month by month"
+    return Section("trend", title, note, charts, table)

@@ -2,27 +2,26 @@
 
 from runner.report.data import ReportData
 from runner.report.figures import BarRow
-from runner.report.names import in_sentence, numbered
+from runner.report.names import numbered
 from runner.report.section import Section, Table, bar_chart
+from runner.report.sentences import slowest_step, visits_ended
 from runner.show.rows import WHOLE_FUNNEL
-from runner.words import DASH, count, month_name, tenths
+from runner.show.sentences import not_known_yet
+from runner.words import DASH, count, tenths
 
 _LEGEND = (("accent", "half of the visits"), ("pale", "three quarters"), ("paler", "nine of ten"))
 
 
 def make(data: ReportData) -> Section:
     """Return the days per step of the month; the finding is the slowest step."""
-    month = month_name(data.month)
-    note = f"Days from entering a step to leaving it, of visits that ended in {month}."
+    note = f"Days from entering a step to leaving it, of visits that ended in {data.deals_period}."
+    if unknown := not_known_yet(data.month, data.trust.reference_date):
+        return Section("velocity", unknown, note)
     found = [row for row in data.velocity if row.month == data.month]
     steps = [row for row in found if row.step_order != WHOLE_FUNNEL]
     if not steps:
         return Section("velocity", "No deal left a step", note)
-    slowest = max(steps, key=lambda row: row.median_days or 0)
-    title = (
-        f"Deals stay longest in {in_sentence(slowest.kpi_name)}: "
-        f"half of them more than {slowest.median_days or 0:.0f} days"
-    )
+    title = slowest_step(steps) or visits_ended(steps)
     rows = [
         BarRow(
             name=numbered(row.funnel_step, row.kpi_name),
@@ -35,7 +34,7 @@ def make(data: ReportData) -> Section:
     ]
     chart = bar_chart("velocity", rows, f"Bars of days per step. {title}.")
     table = Table(
-        f"Days in a step, visits ended in {month}",
+        f"Days in a step, visits ended in {data.deals_period}",
         ("Step", "Name", "Visits ended", "Median", "75 %", "90 %"),
         [
             (

@@ -1,0 +1,562 @@
+"""What the report says, sentence by sentence, and page by page of data that nobody hopes for."""
+
+from collections.abc import Sequence
+from dataclasses import replace
+from datetime import date, datetime, timedelta, timezone
+
+import pytest
+
+from runner.months.ledger import RecordedRun
+from runner.report import sentences
+from runner.report.data import OwnerTotal, ReportData, StalledStep, Trust
+from runner.report.page import make_notices, make_tiles
+from runner.report.palette import LIGHT
+from runner.report.sections import make_sections
+from runner.report.steps import compare_steps
+from runner.show.rows import (
+    ForecastBacktest,
+    FunnelStep,
+    LossCount,
+    StepForecast,
+    StepVelocity,
+    WinRate,
+)
+from runner.show.sentences import deals_behind, expected_wins, not_known_yet
+
+MARCH, YEAR_BEFORE = date(2024, 3, 1), date(2023, 3, 1)
+END = date(2024, 3, 31)
+LABELS = ("1", "2", "2.1", "3", "7")
+NAMES = ("Lead", "Qualified", "Call", "Needs", "Won")
+CALL = frozenset({3})
+
+
+def funnel(*deals: int, month: date = MARCH) -> list[FunnelStep]:
+    named = zip(NAMES, LABELS, deals, strict=False)
+    return [
+        FunnelStep(month, name, label, count, order, count)
+        for order, (name, label, count) in enumerate(named, start=1)
+    ]
+
+
+def plain(text: str | None) -> str | None:
+    """A text without the marks around names that keep their writing direction."""
+    return None if text is None else text.replace("\u2068", "").replace("\u2069", "")
+
+
+def report(
+    *deals: int, last_day: date = END, reference: date = END, run_warnings: Sequence[str] = ()
+) -> ReportData:
+    at = datetime(2024, 4, 1, 2, tzinfo=timezone.utc)
+    run = RecordedRun(
+        *("1", "funnel run", "1", reference, ["2024-03"], at, at, "success"),
+        *(True, 20, 96, 1000, [*run_warnings]),
+    )
+    trust = Trust(reference, date(2023, 1, 1), last_day, run=run, last_run=run)
+    return ReportData(MARCH, funnel(*(deals or (40, 20, 61, 15, 5))), trust, parallel_steps=CALL)
+
+
+def with_changes(data: ReportData, **changes: object) -> ReportData:
+    return ReportData(**{**vars(data), **changes})
+
+
+def title_of(data: ReportData, name: str) -> str:
+    section = next(section for section in make_sections(data) if section.name == name)
+    return str(plain(section.title))
+
+
+@pytest.mark.parametrize(
+    ("deals", "shares"),
+    [
+        # A call is no stage: no share of the one above, and the next stage skips it.
+        ((40, 20, 61, 15, 5), (None, 0.5, None, 0.75, 1 / 3)),
+        ((20, 40, 61, 0, 5), (None, None, None, 0, None)),
+        ((0, 0, 0, 0, 0), (None, None, None, None, None)),
+    ],
+)
+def test_shares_of_the_stage_above(deals: Sequence[int], shares: Sequence[float | None]) -> None:
+    assert tuple(row.share for row in compare_steps(funnel(*deals), CALL)) == shares
+
+
+@pytest.mark.parametrize(
+    ("deals", "said"),
+    [
+        ((40, 20, 61, 15, 5), "The funnel narrows most at Won: 5 deals after 15"),
+        ((40, 10, 61, 9, 9), "The funnel narrows most at Qualified: 10 deals after 40"),
+        ((40, 20, 61, 10, 10), None),  # a tie
+        ((1000, 501, 61, 250, 250), None),  # 50 % and 50 %: a tie as it is shown
+        ((8, 8, 3, 4, 1), None),  # one of four
+        ((8, 8, 3, 8, 8), None),
+        ((8, 9, 3, 10, 11), None),
+        ((40, 20), None),  # nothing to stand out from
+        ((0, 0, 0, 0, 0), None),
+    ],
+)
+def test_where_the_funnel_narrows_most(deals: Sequence[int], said: str | None) -> None:
+    assert plain(sentences.narrowing(compare_steps(funnel(*deals), CALL))) == said
+
+
+@pytest.mark.parametrize(
+    ("place", "said"),
+    [(4, "40 deals entered Lead, 5 Won"), (0, "40 deals entered Lead")],
+)
+def test_how_many_entered(place: int, said: str) -> None:
+    steps = funnel(40, 20, 61, 15, 5)
+    assert plain(sentences.entered(steps[0], steps[place])) == said
+
+
+@pytest.mark.parametrize(
+    ("reached", "created", "said"),
+    [
+        (140, 412, "140 of 412 deals created reached Won (34%)"),
+        (0, 5, "0 of 5 deals created reached Won (0%)"),
+        (1, 4, "1 of 4 deals created reached Won"),
+        (1, 1, "1 of 1 deal created reached Won"),
+        (0, 0, None),
+    ],
+)
+def test_how_many_got_through(reached: int, created: int, said: str | None) -> None:
+    assert plain(sentences.got_through(reached, created, "Won")) == said
+
+
+@pytest.mark.parametrize(
+    ("counts", "said"),
+    [
+        (
+            [(5, 3), (5, 7), (4, 4), (9, 7)],
+            "2 of 4 steps saw more deals than in March 2023, 1 fewer, 1 as many",
+        ),
+        ([(5, 3), (9, 7)], "2 of 2 steps saw more deals than in March 2023"),
+        ([(0, 0), (0, 0)], "2 of 2 steps saw as many deals as in March 2023"),
+        ([(0, 2), (3, None)], "1 of 1 step saw fewer deals than in March 2023"),
+        ([(3, None)], None),
+        ([], None),
+    ],
+)
+def test_a_year_ago(counts: Sequence[tuple[int, int | None]], said: str | None) -> None:
+    assert sentences.year_on_year(counts, YEAR_BEFORE) == said
+
+
+def visits(*rows: tuple[int, float | None]) -> list[StepVelocity]:
+    return [
+        StepVelocity(MARCH, name, label, order, ended, days, days, days)
+        for order, (name, label, (ended, days)) in enumerate(
+            zip(NAMES, LABELS, rows, strict=False), start=1
+        )
+    ]
+
+
+@pytest.mark.parametrize(
+    ("rows", "said"),
+    [
+        (
+            visits((9, 2.5), (34, 12.54)),
+            "Deals stay longest in Qualified: half of 34 visits took 12.5 days or more",
+        ),
+        (visits((9, 12.51), (34, 12.54)), None),  # a tie as it is shown
+        (visits((9, 2.5), (4, 12.5)), None),
+        (visits((9, 2.5), (40, None)), None),
+        (visits((9, 0.0), (40, 0.0)), None),
+        (visits((9, 2.5)), None),
+        ([], None),
+    ],
+)
+def test_the_slowest_step(rows: Sequence[StepVelocity], said: str | None) -> None:
+    assert plain(sentences.slowest_step(rows)) == said
+
+
+def test_visits_that_ended() -> None:
+    assert sentences.visits_ended(visits((9, 2.5), (4, 1))) == "13 visits to 2 steps ended"
+    assert sentences.visits_ended(visits((1, 2.5))) == "1 visit to 1 step ended"
+
+
+@pytest.mark.parametrize(
+    ("by_step", "said"),
+    [
+        ([("A", 12), ("B", 3)], "More deals were lost in A than elsewhere: 12 of 15"),
+        ([("A", 6), ("B", 6)], "12 deals were lost"),
+        ([("A", 3), ("B", 1)], "4 deals were lost"),
+        ([("A", 1)], "1 deal was lost"),
+        ([("A", 15)], "15 deals were lost"),
+    ],
+)
+def test_where_most_are_lost(by_step: Sequence[tuple[str, int]], said: str) -> None:
+    assert plain(sentences.lost_most(by_step)) == said
+
+
+@pytest.mark.parametrize(
+    ("by_reason", "said"),
+    [
+        ([("Price", 12), ("Time", 3)], "the reason given most is Price: 12 of 15"),
+        ([("Price", 6), ("Time", 6)], None),
+        ([("Price", 3), ("Time", 1)], None),
+        ([("Price", 15)], None),
+        ([], None),
+    ],
+)
+def test_the_reason_given_most(by_reason: Sequence[tuple[str, int]], said: str | None) -> None:
+    assert plain(sentences.most_given_reason(by_reason)) == said
+
+
+@pytest.mark.parametrize(
+    ("by_owner", "unowned", "said"),
+    [
+        ([("Ann", 12), ("Bo", 3)], 0, "Ann brought most deals to Won: 12 of 15"),
+        ([("Ann", 12), ("Bo", 3)], 5, "Ann brought most deals to Won: 12 of 20"),
+        ([("Ann", 12), ("Bo", 3)], 12, "2 owners brought 15 deals to Won"),
+        ([("Ann", 6), ("Bo", 6), ("Cy", 0)], 0, "2 owners brought 12 deals to Won"),
+        ([("Ann", 2), ("Bo", 1)], 0, "2 owners brought 3 deals to Won"),
+        ([("Ann", 1)], 0, "1 owner brought 1 deal to Won"),
+        ([("Ann", 0), ("Bo", 0)], 7, "No owner brought a deal to Won"),
+    ],
+)
+def test_the_leading_owner(by_owner: Sequence[tuple[str, int]], unowned: int, said: str) -> None:
+    assert plain(sentences.leading_owner(by_owner, unowned, "Won")) == said
+
+
+@pytest.mark.parametrize(
+    ("stalled", "open_deals", "said"),
+    [
+        (275, 423, "275 of 423 open deals have come to a halt"),
+        (1, 3, "1 of 3 open deals has come to a halt"),
+        (0, 3, "None of 3 open deals has come to a halt"),
+        (0, 0, "No deal is open"),
+    ],
+)
+def test_stalled_deals(stalled: int, open_deals: int, said: str) -> None:
+    assert sentences.stalled_deals(stalled, open_deals) == said
+
+
+def forecast(*rows: tuple[int, float | None]) -> list[StepForecast]:
+    return [
+        StepForecast(name, label, order, deals, None, None, None, wins, None)
+        for order, (name, label, (deals, wins)) in enumerate(
+            zip(NAMES, LABELS, rows, strict=False), start=1
+        )
+    ]
+
+
+@pytest.mark.parametrize(
+    ("rows", "said"),
+    [
+        (forecast((20, 4.4), (3, 1.2)), "About 6 of 23 open deals should be won"),
+        (
+            forecast((20, 4.4), (3, None)),
+            "About 4 of 20 open deals should be won; of 3 more it is not known",
+        ),
+        (forecast((3, None)), "What to expect of 3 open deals is not known"),
+        (forecast((20, 0.0)), "About 0 of 20 open deals should be won"),
+        (forecast((0, 0.0)), "There is no open deal to expect anything of"),
+        ([], "There is no open deal to expect anything of"),
+    ],
+)
+def test_expected_wins(rows: Sequence[StepForecast], said: str) -> None:
+    assert expected_wins(rows) == said
+
+
+def past(expected: float | None, came: int | None, deals: int = 50) -> ForecastBacktest:
+    return ForecastBacktest(MARCH, deals, expected, came, 0, None, None)
+
+
+@pytest.mark.parametrize(
+    ("row", "said"),
+    [
+        (
+            past(12.4, 10),
+            "About 12 of 50 deals open at the end of March 2024 were expected to be won",
+        ),
+        (
+            past(None, 10),
+            "What was to be expected of 50 deals open at the end of March 2024 is not known",
+        ),
+        (None, "Which deals were open at the end of March 2024 is not known"),
+    ],
+)
+def test_expected_wins_of_a_past_month(row: ForecastBacktest | None, said: str) -> None:
+    assert sentences.expected_then(row, MARCH) == said
+
+
+@pytest.mark.parametrize(
+    ("rows", "said"),
+    [
+        ([past(12, 10)], "so far forecasts were 20% too high, with 10 wins"),
+        ([past(5, 10), past(2, 0)], "so far forecasts were 30% too low, with 10 wins"),
+        ([past(10, 10)], None),
+        ([past(8, 4)], None),
+        ([past(12, 10), past(None, 90)], "so far forecasts were 20% too high, with 10 wins"),
+        ([past(None, 10)], None),
+        ([], None),
+    ],
+)
+def test_forecast_error(rows: Sequence[ForecastBacktest], said: str | None) -> None:
+    assert sentences.forecast_error(rows) == said
+
+
+def test_forecast_trial() -> None:
+    said = sentences.forecast_trial([past(12, 10), past(5.6, 9), past(None, 3)], 180)
+    assert said.startswith("Tried on 2 past months, whose deals have had at least 180 days since: ")
+    assert "18 wins expected, 19 came." in said
+    assert "long enough" in sentences.forecast_trial([past(None, 3)], 180)
+
+
+@pytest.mark.parametrize(
+    ("now", "before", "said"),
+    [
+        (12, 10, "+20% on Mar 2023"),
+        (0, 10, "−100% on Mar 2023"),
+        (10, 10, "±0% on Mar 2023"),
+        (0, 0, "0 in Mar 2023"),
+        (6, 2, "2 in Mar 2023"),
+        (None, 10, "not known for Mar 2023"),
+        (0, None, "not known for Mar 2023"),
+    ],
+)
+def test_counts_compared(now: int | None, before: int | None, said: str) -> None:
+    assert sentences.count_against(now, before, YEAR_BEFORE) == said
+
+
+@pytest.mark.parametrize(
+    ("now", "before", "said"),
+    [
+        ((12.5, 5), (10.0, 5), "+2.5 days on Mar 2023"),
+        ((0.0, 9), (0.0, 9), "±0 days on Mar 2023"),
+        ((None, 0), (10.0, 9), "not known for Mar 2023"),
+        ((10.0, 9), (None, 0), "not known for Mar 2023"),
+        ((12.5, 9), (10.0, 4), "too few to compare with Mar 2023"),
+        ((12.5, 1), (10.0, 9), "too few to compare with Mar 2023"),
+    ],
+)
+def test_measures_compared(now: sentences.Measure, before: sentences.Measure, said: str) -> None:
+    assert sentences.measure_against(now, before, "day", YEAR_BEFORE) == said
+
+
+@pytest.mark.parametrize(
+    ("known_through", "last_day", "said"),
+    [
+        (END, END, None),
+        (None, END, None),
+        (END, None, None),
+        (
+            date(2024, 1, 31),
+            END,
+            "Deals are known through 31 January 2024 only, the steps of the funnel through "
+            "31 March 2024. `funnel run --source-dt 2024-03-31` brings deals forward.",
+        ),
+    ],
+)
+def test_deals_behind(known_through: date | None, last_day: date | None, said: str | None) -> None:
+    assert deals_behind(known_through, last_day) == said
+
+
+@pytest.mark.parametrize(
+    ("known_through", "said"),
+    [
+        (date(2024, 2, 29), "Not known yet: deals are known through 29 February 2024"),
+        (date(2024, 3, 1), None),
+        (None, None),
+    ],
+)
+def test_not_known_yet(known_through: date | None, said: str | None) -> None:
+    assert not_known_yet(MARCH, known_through) == said
+
+
+@pytest.mark.parametrize(
+    ("today", "said"),
+    [
+        (date(2024, 4, 7), None),
+        (
+            date(2024, 4, 8),
+            "The data are old: the last day counted is 31 March 2024, 8 days ago.",
+        ),
+    ],
+)
+def test_old_days(today: date, said: str | None) -> None:
+    assert sentences.old_days(END, today, 7) == said
+
+
+NOW = datetime(2024, 4, 1, 12, tzinfo=timezone.utc)
+
+
+@pytest.mark.parametrize(
+    ("hours", "said"),
+    [
+        ({"activity": 23, "deal_changes": 24}, None),
+        (
+            {"activity": 23, "deal_changes": 50},
+            "The data are old: the newest rows were loaded 2 days ago (deal_changes).",
+        ),
+        ({"activity": None}, None),
+        ({}, None),
+    ],
+)
+def test_old_loads(hours: dict[str, int | None], said: str | None) -> None:
+    loaded = {
+        table: None if age is None else NOW - timedelta(hours=age) for table, age in hours.items()
+    }
+    assert sentences.old_loads(loaded, NOW, 24) == said
+
+
+@pytest.mark.parametrize(
+    ("days", "said"),
+    [
+        ({"activity": 0, "deal change": 7}, None),
+        (
+            {"activity": 20, "deal change": 0},
+            "The data are old: no activity after 11 March 2024, "
+            "and the last day counted is 31 March 2024.",
+        ),
+        (
+            {"activity": 20, "deal change": 10},
+            "The data are old: no activity after 11 March 2024 and no deal change after "
+            "21 March 2024, and the last day counted is 31 March 2024.",
+        ),
+        ({"activity": None}, None),
+    ],
+)
+def test_events_that_stopped(days: dict[str, int | None], said: str | None) -> None:
+    newest = {name: None if age is None else END - timedelta(age) for name, age in days.items()}
+    assert sentences.no_events_since(newest, END, 7) == said
+
+
+@pytest.mark.parametrize(
+    ("warnings", "tests", "said"),
+    [
+        ((), 0, "That run tested nothing."),
+        (None, 96, "96 tests ran with it: no failure; its warnings are not known."),
+        ((), 96, "96 tests ran with it: no failure, no warning."),
+        (("dry", "late"), 96, "96 tests ran with it: no failure, 2 warnings, named on top."),
+        (("dry",), 1, "1 test ran with it: no failure, 1 warning, named on top."),
+    ],
+)
+def test_tests_of_the_run(warnings: Sequence[str] | None, tests: int, said: str) -> None:
+    assert sentences.tests_of_run(tests, warnings) == said
+
+
+@pytest.mark.parametrize(
+    ("outcome", "months", "said"),
+    [
+        ("success", ["2024-03"], None),
+        (
+            "failed",
+            ["2024-02", "2024-03"],
+            "A later run (funnel run) has ended as failed: the months 2024-02 to 2024-03 may be "
+            "wrong. `funnel status` says more.",
+        ),
+        (
+            "running",
+            [],
+            "A later run (funnel run) is running: what it wrote may be wrong. "
+            "`funnel status` says more.",
+        ),
+    ],
+)
+def test_a_later_run(outcome: str, months: list[str], said: str | None) -> None:
+    run = report().trust.run
+    assert run
+    last = replace(run, run_id="later", outcome=outcome, months=months)
+    assert sentences.later_run(run, last) == said
+    assert sentences.later_run(run, run) is None
+    assert sentences.later_run(None, None) is None
+
+
+# The pages that these sentences make, each a fault that was on one.
+
+
+def test_a_call_has_no_share_of_the_stage_above() -> None:
+    section = make_sections(report(40, 20, 61, 15, 5))[0]
+    assert section.table
+    assert [row[3] for row in section.table.rows] == ["", "50%", "", "75%", "33%"]
+
+
+def test_the_funnel_narrows_where_the_page_shows_it() -> None:
+    later = report(40, 30, 61, 20, 10)
+    steps = [*later.funnel, FunnelStep(MARCH, "Renewal", "9", 1, 6, 1)]
+    assert title_of(with_changes(later, funnel=steps), "funnel") == (
+        "The funnel narrows most at Renewal: 1 deal after 10"
+    )
+
+
+def test_a_part_of_a_month_is_compared_with_nothing() -> None:
+    part = report(last_day=date(2024, 3, 11), reference=date(2024, 3, 11))
+    year_before = funnel(80, 40, 61, 30, 10, month=YEAR_BEFORE)
+    part = with_changes(
+        part,
+        funnel=[*year_before, *part.funnel],
+        win_rates=[WinRate(MARCH, 5, 5, 0.5), WinRate(YEAR_BEFORE, 20, 5, 0.8)],
+    )
+    assert title_of(part, "trend") == "Month by month"
+    for tile in make_tiles(part)[:4]:
+        assert not any(" on " in said or "2023" in said for said in tile.changes)
+        assert "to 11 March" in tile.changes
+    assert any("March 2024 is counted to 11 March only" in said for said in make_notices(part))
+    charts = next(section for section in make_sections(part) if section.name == "trend").charts
+    assert all("March 2024 (to 11 March)" in chart.said for chart in charts)
+
+
+def test_what_is_not_known_is_not_0() -> None:
+    behind = report(reference=date(2024, 1, 31))
+    tiles = {tile.label: tile for tile in make_tiles(behind)}
+    assert tiles["Deals won"].value == ""
+    assert tiles["Deals won"].changes == ["not known yet"]
+    for name in ("losses", "velocity", "owners"):
+        assert title_of(behind, name) == ("Not known yet: deals are known through 31 January 2024")
+    assert any("through 31 January 2024 only" in said for said in make_notices(behind))
+    known = {tile.label: tile for tile in make_tiles(report())}
+    assert known["Deals won"].value == "0"
+    assert title_of(report(), "losses") == "No deal was lost"
+
+
+def test_no_steps_saw_more_or_fewer() -> None:
+    data = report(0, 0, 0, 0, 0)
+    year_before = funnel(0, 0, 0, 0, 0, month=YEAR_BEFORE)
+    assert title_of(with_changes(data, funnel=[*year_before, *data.funnel]), "trend") == (
+        "5 of 5 steps saw as many deals as in March 2023"
+    )
+
+
+def test_owners_are_no_share() -> None:
+    owner = OwnerTotal(4, {1: 2, 5: 3})
+    section = next(
+        section
+        for section in make_sections(with_changes(report(), owners=[owner]))
+        if section.name == "owners"
+    )
+    drawn = section.charts[0].draw(LIGHT)
+    texts = [str(plain(note["text"])) for note in drawn["layout"]["annotations"]]
+    assert texts == ["Owner 4", "3 · 2"]
+
+
+def test_a_past_month_shows_its_own_open_deals() -> None:
+    later = report(reference=date(2024, 6, 30), last_day=date(2024, 6, 30))
+    stalled = [StalledStep("Lead", "1", 1, 90)]
+    later = with_changes(later, forecast=forecast((100, 20.0)), stalled_steps=stalled)
+    tile = make_tiles(later)[-1]
+    assert (tile.value, tile.changes) == ("", ["not known of the end of Mar 2024"])
+    assert title_of(later, "forecast") == (
+        "Which deals were open at the end of March 2024 is not known"
+    )
+    assert title_of(later, "stalled") == (
+        "Not known of March 2024. On 30 June 2024: 90 of 100 open deals have come to a halt"
+    )
+    known = with_changes(later, backtest=[past(12.4, 10)])
+    tile = make_tiles(known)[-1]
+    assert (tile.value, tile.changes) == ("50", ["at the end of Mar 2024"])
+    assert title_of(known, "forecast") == (
+        "About 12 of 50 deals open at the end of March 2024 were expected to be won"
+    )
+
+
+def test_a_lost_deal_without_reason_is_no_reason() -> None:
+    lost = [
+        LossCount(MARCH, "Needs", "3", 4, None, 20),
+        LossCount(MARCH, "Won", "7", 5, "Price", 7),
+    ]
+    assert title_of(with_changes(report(), losses=lost), "losses") == (
+        "More deals were lost in Needs than elsewhere: 20 of 27"
+    )
+
+
+def test_warnings_are_counted_and_named_on_top() -> None:
+    assert make_notices(report()) == []
+    assert make_notices(report(run_warnings=["dried_up", "late"])) == [
+        "2 warnings of the run that counted this: dried_up, late. `funnel test` explains."
+    ]
