@@ -10,12 +10,14 @@ from pathlib import Path
 
 import psycopg2
 import pytest
-from homes import Funnel, clear
+from homes import ROOT, Funnel, clear
 from psycopg2.extensions import connection as Connection  # noqa: N812 - a class in lower case
 
 from runner.months.ledger import create_ledger, find_deals_known_through
 from runner.postgres.server import LocalPostgres
+from runner.project import Project
 from runner.raw.demo_data import write_demo
+from runner.report.data import read_report
 
 RUN = ("--no-tests", "--no-freshness")
 BANNER = (
@@ -97,6 +99,20 @@ def test_the_report_of_a_later_month_says_so_once(behind: Funnel, tmp_path: Path
     assert "−100%" not in page
     assert "No deal was lost" not in page
     assert "January 2024 to April 2024 (to 10 April), by the owner at that time" in page
+
+
+def test_the_report_holds_nothing_of_later_months(behind: Funnel, server: Connection) -> None:
+    data = read_report(server, Project(ROOT, behind.home), date(2024, 6, 1), with_names=False)
+    assert data.losses == []
+    assert max(row.month for row in data.win_rates) == date(2024, 4, 1)
+    assert max(row.month for row in data.velocity) == date(2024, 4, 1)
+    assert max(row.cohort_month for row in data.conversion) == date(2024, 4, 1)
+    assert max(row.month for row in data.backtest) == date(2024, 3, 1)
+    shown = sum(sum(owner.deals.values()) for owner in data.owners)
+    assert behind.query(
+        "select sum(deals_count)::int from pipedrive_analytics.monthly_stats_by_owner"
+        " where month < '2024-05-01'"
+    ) == [(shown,)]
 
 
 def test_a_part_of_a_month_of_deals_is_compared_with_nothing(
