@@ -38,6 +38,7 @@
             "won_step": {"type": "step"},
             "stalled_after_days":
                 {"type": "integer", "at_least": 0, "at_most": 36600, "is_optional": true},
+            "min_visits": {"type": "integer", "at_least": 1, "at_most": 100000},
             "mature_after_days": {"type": "integer", "at_least": 0, "at_most": 36600},
             "raw_schema": {"type": "identifier"},
             "loaded_at_field": {"type": "identifier"},

@@ -1,6 +1,6 @@
 with
 
--- The steps to which stages lead; without a recorded status, some of them win a deal.
+-- The steps to which stages lead; where no status is recorded, some of them win a deal.
 stages as (
 
     select
@@ -11,10 +11,36 @@ stages as (
             select min(steps.step_order)
             from {{ ref('funnel_steps') }} as steps
             where steps.funnel_step = '{{ checked_var('won_step') }}'
-        ) as is_won
+        ) as is_winning
     from {{ ref('funnel_steps') }}
     where source_type = 'stage'
     group by funnel_step, step_order
+
+),
+
+-- Since when the account records statuses: a fact of all its deals.
+account as (
+
+    select min(first_status_at) as first_status_at
+    from {{ ref('deal_first_statuses') }}
+
+),
+
+-- What each event does to a deal, before the account records statuses and from then on.
+rules as (
+
+    select * from (
+        values
+        ('created again', 'open', 'open'),
+        ('status open', 'open', 'open'),
+        ('status won', 'won', 'won'),
+        ('status lost', 'lost', 'lost'),
+        ('status deleted', 'deleted', 'deleted'),
+        ('winning stage', 'won', null),
+        ('other stage', 'take up', null),
+        ('lost reason', 'give up', null),
+        ('lost reason emptied', 'take up', null)
+    ) as table_of_rules (event_name, effect_before, effect_after)
 
 ),
 
@@ -39,7 +65,7 @@ changes as (
 
 ),
 
-events as (
+ordered as (
 
     select
         changes.deal_id,
@@ -51,7 +77,8 @@ events as (
         changes.user_id,
         stages.step_order,
         stages.stage_rank,
-        stages.is_won,
+        stages.is_winning,
+        changes.change_time >= account.first_status_at as is_recorded,
         case when changes.field = 'stage_id' then changes.kpi_name end as kpi_name,
         case when changes.field = 'stage_id' then changes.funnel_step end as funnel_step,
         cast(row_number() over (
@@ -63,14 +90,9 @@ events as (
                 changes.user_id nulls first,
                 {{ in_byte_order('changes.kpi_name') }} nulls first,
                 {{ in_byte_order('changes.field_value') }} nulls first
-        ) as integer) as event_number,
-        count(
-            case
-                when changes.field = 'status' and changes.field_value in ('open', 'won', 'lost')
-                    then 1
-            end
-        ) over (partition by changes.deal_id) > 0 as records_status
+        ) as integer) as event_number
     from changes
+    cross join account
     left join stages
         on
             changes.field = 'stage_id'
@@ -79,32 +101,57 @@ events as (
 
 ),
 
--- What the event does to the deal; `reopen` only does something to a lost one.
-effects as (
+-- Of several creations only one at a later moment than the last begins a new life.
+events as (
 
     select
         *,
         case
-            when field = 'add_time' then 'open'
-            when field = 'status' and field_value in ('open', 'won', 'lost') then field_value
-            when field = 'lost_reason' and value_name is not null then 'lost'
-            when field = 'lost_reason' then 'reopen'
-            when is_won and not records_status then 'won'
-            when kpi_name is not null then 'reopen'
-        end as effect
-    from events
+            when
+                field = 'add_time'
+                and event_at > max(case when field = 'add_time' then event_at end) over (
+                    partition by deal_id
+                    order by event_number
+                    rows between unbounded preceding and 1 preceding
+                )
+                then 'created again'
+            when field = 'status' then 'status ' || field_value
+            when is_winning then 'winning stage'
+            when kpi_name is not null then 'other stage'
+            when field = 'lost_reason' and value_name is not null then 'lost reason'
+            when field = 'lost_reason' then 'lost reason emptied'
+        end as event_name
+    from ordered
 
 ),
 
--- Which event had each effect last, and how many owners and reasons there have been.
+effects as (
+
+    select
+        events.*,
+        case
+            when events.is_recorded then rules.effect_after
+            else rules.effect_before
+        end as effect
+    from events
+    left join rules
+        on events.event_name = rules.event_name
+
+),
+
+-- Which event had each effect last, and how many owners, reasons and lives there have been.
 so_far as (
 
     select
         *,
+        cast(1 + count(case when event_name = 'created again' then 1 end) over life as integer)
+            as life_number,
         coalesce(max(case when effect = 'open' then event_number end) over life, 0) as opened,
         coalesce(max(case when effect = 'won' then event_number end) over life, 0) as won,
         coalesce(max(case when effect = 'lost' then event_number end) over life, 0) as lost,
-        coalesce(max(case when effect = 'reopen' then event_number end) over life, 0) as reopened,
+        coalesce(max(case when effect = 'deleted' then event_number end) over life, 0) as deleted,
+        coalesce(max(case when effect = 'give up' then event_number end) over life, 0) as given_up,
+        coalesce(max(case when effect = 'take up' then event_number end) over life, 0) as taken_up,
         count(user_id) over life as owner_number,
         count(case when field = 'lost_reason' then 1 end) over life as reason_number
     from effects
@@ -112,18 +159,20 @@ so_far as (
 
 ),
 
+-- To give up a deal that is won does not lose it: it loses the customer.
 statuses as (
 
     select
         *,
         case
-            when won > greatest(opened, lost) then 'won'
-            when lost > greatest(opened, won, reopened) then 'lost'
+            when deleted > greatest(opened, won, lost) then 'deleted'
+            when lost > greatest(opened, won) then 'lost'
+            when won > opened and given_up > greatest(won, taken_up) then 'lost after won'
+            when won > opened then 'won'
+            when given_up > greatest(opened, taken_up) then 'lost'
             else 'open'
         end as status,
-        max(user_id) over (partition by deal_id, owner_number) as owner_id,
-        max(case when field = 'lost_reason' then value_name end)
-            over (partition by deal_id, reason_number) as lost_reason
+        max(user_id) over (partition by deal_id, owner_number) as owner_id
     from so_far
 
 ),
@@ -138,14 +187,52 @@ status_changes as (
 
 ),
 
+-- A status that follows another one without the deal being open in between corrects it.
+outcomes as (
+
+    select
+        *,
+        case status when 'lost after won' then 'won' when 'open' then null else status end
+            as outcome,
+        coalesce(
+            event_name = 'created again'
+            or previous_status <> 'open' and status = 'open'
+            or previous_status = 'lost' and status = 'won' and field = 'stage_id',
+            false
+        ) as is_new_attempt
+    from status_changes
+
+),
+
 attempts as (
 
     select
         *,
-        cast(1 + count(
-            case when previous_status <> 'open' and status <> previous_status then 1 end
-        ) over (partition by deal_id order by event_number) as integer) as attempt_number
-    from status_changes
+        cast(1 + count(case when is_new_attempt then 1 end) over life as integer)
+            as attempt_number,
+        outcome is not null and (
+            is_new_attempt
+            or outcome <> case previous_status
+                when 'lost after won' then 'won' else previous_status
+            end
+        ) as is_closing,
+        lead(event_name = 'created again') over life as is_left,
+        lead(event_at) over life as next_at
+    from outcomes
+    window life as (partition by deal_id order by event_number)
+
+),
+
+-- A reason holds in the attempt in which it was given.
+reasons as (
+
+    select
+        *,
+        count(case when is_closing then 1 end)
+            over (partition by deal_id order by event_number) as closing_number,
+        max(case when field = 'lost_reason' then value_name end)
+            over (partition by deal_id, attempt_number, reason_number) as lost_reason
+    from attempts
 
 )
 
@@ -163,15 +250,31 @@ select
     owner_id,
     status,
     previous_status,
+    life_number,
     attempt_number,
-    nullif(last_value(status) over attempt, 'open') as attempt_outcome,
-    min(case when status <> 'open' then event_at end) over attempt as attempt_ended_at,
+    is_new_attempt,
+    is_closing,
+    last_value(coalesce(outcome, case when is_left then 'created again' end)) over attempt
+        as attempt_outcome,
+    max(
+        case
+            when is_closing then event_at
+            when outcome is null and is_left then next_at
+        end
+    ) over attempt as attempt_ended_at,
     case
-        when last_value(status) over attempt = 'lost'
-            then coalesce(last_value(lost_reason) over attempt, 'Unknown')
-    end as attempt_lost_reason,
+        when outcome = 'lost'
+            then coalesce(
+                last_value(lost_reason) over (
+                    partition by deal_id, attempt_number, closing_number
+                    order by event_number
+                    rows between unbounded preceding and unbounded following
+                ),
+                'Unknown'
+            )
+    end as lost_reason,
     event_number = max(event_number) over (partition by deal_id) as is_last
-from attempts
+from reasons
 window attempt as (
     partition by deal_id, attempt_number
     order by event_number

@@ -6,7 +6,7 @@ deals as (
         *,
         {{ local_date('created_at') }} as created_day,
         {{ local_date('last_moved_at') }} as moved_day,
-        {{ local_date('coalesce(won_at, lost_at)') }} as closed_day,
+        {{ local_date('coalesce(won_at, lost_at, deleted_at)') }} as closed_day,
         cast('{{ as_of_date() }}' as date) as today
     from {{ ref('deal_states') }}
 
@@ -27,6 +27,8 @@ select
     lost_at,
     lost_reason,
     won_at,
+    lost_after_won_at,
+    deleted_at,
     value,
     lives_count,
     loss_count,

@@ -21,7 +21,8 @@ durations as (
     from {{ ref('deal_stage_visits') }}
     where
         attempt_outcome = 'won'
-        and entered_at <= attempt_ended_at
+        and not is_customer
+        and exited_at is distinct from entered_at
     group by kpi_name
 
 ),
@@ -38,8 +39,13 @@ open_deals as (
         case
             when
                 {{ months_between(
-                    local_month('deal_states.current_step_entered_at'), 'win_rates.month')
-                }} > win_rates.horizon_months
+                    local_month('deal_states.current_step_entered_at'),
+                    "cast('" ~ this_month ~ "' as date)")
+                }}
+                > coalesce(
+                    win_rates.horizon_months,
+                    (select max(rates.horizon_months) from win_rates as rates)
+                )
                 then 0
             else 1
         end as weight
@@ -59,6 +65,7 @@ stages as (
         step_order,
         cast(sum(value) as numeric(18, 2)) as open_value,
         count(deal_id) as open_deals_count,
+        count(case when weight = 0 then deal_id end) as given_up_deals_count,
         sum(weight) as weighted_count,
         sum(value * weight) as weighted_value
     from (
@@ -78,16 +85,28 @@ stages as (
 
 )
 
+-- Rounded only at the end: wins by the visits they came from, not by the rate that is shown.
 select
     stages.kpi_name,
     stages.funnel_step,
     stages.step_order,
     stages.open_deals_count,
+    stages.given_up_deals_count,
     stages.open_value,
     win_rates.win_rate,
     durations.median_days_to_win,
-    cast(stages.weighted_count * win_rates.win_rate as numeric(18, 4)) as expected_wins,
-    cast(stages.weighted_value * win_rates.win_rate as numeric(18, 2)) as expected_value
+    cast(
+        round(
+            1.0 * stages.weighted_count * win_rates.won_visits_count
+            / nullif(win_rates.judged_visits_count, 0), 4
+        ) as numeric(18, 4)
+    ) as expected_wins,
+    cast(
+        round(
+            stages.weighted_value * win_rates.won_visits_count
+            / nullif(win_rates.judged_visits_count, 0), 2
+        ) as numeric(18, 2)
+    ) as expected_value
 from stages
 left join win_rates
     on stages.kpi_name = win_rates.kpi_name

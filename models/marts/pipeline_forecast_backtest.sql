@@ -8,15 +8,48 @@ stays as (
 
     select
         deal_id,
+        attempt_number,
         kpi_name,
-        attempt_outcome,
-        {{ local_month('entered_at') }} as entered_month,
-        least(
-            {{ local_month('least(exited_at, attempt_ended_at)') }},
-            cast('{{ this_month }}' as date)
-        ) as left_month
-    from {{ ref('deal_stage_visits') }}
-    where attempt_ended_at is null or entered_at <= attempt_ended_at
+        entered_month,
+        left_month,
+        row_number() over (partition by deal_id order by entered_month, left_month) as stay_number
+    from (
+        select
+            deal_id,
+            attempt_number,
+            kpi_name,
+            {{ local_month('entered_at') }} as entered_month,
+            least({{ local_month('exited_at') }}, cast('{{ this_month }}' as date)) as left_month
+        from {{ ref('deal_stage_visits') }}
+        where not is_customer
+    ) as visits
+    where entered_month < left_month
+
+),
+
+won_attempts as (
+
+    select
+        deal_id,
+        attempt_number,
+        {{ local_month('closed_at') }} as won_month,
+        {{ local_month('corrected_at') }} as corrected_month
+    from {{ ref('deal_closings') }}
+    where outcome = 'won'
+
+),
+
+won_stays as (
+
+    select
+        stays.*,
+        won_attempts.won_month,
+        won_attempts.corrected_month
+    from stays
+    inner join won_attempts
+        on
+            stays.deal_id = won_attempts.deal_id
+            and stays.attempt_number = won_attempts.attempt_number
 
 ),
 
@@ -34,103 +67,185 @@ deal_values as (
 
 ),
 
+-- All stays, and once more those that were won.
+counted as (
+
+    select
+        deal_id,
+        kpi_name,
+        entered_month,
+        left_month,
+        cast(null as date) as won_month,
+        cast(null as date) as corrected_month,
+        case when stay_number = 1 then 1 else 0 end as new_count,
+        false as is_win
+    from stays
+    union all
+    select
+        deal_id,
+        kpi_name,
+        entered_month,
+        left_month,
+        won_month,
+        corrected_month,
+        case when stay_number = 1 then 1 else 0 end as new_count,
+        true as is_win
+    from won_stays
+
+),
+
 -- Of months there are few, of deals many.
 spells as (
 
     select
-        stays.kpi_name,
-        stays.entered_month,
-        stays.entered_month as since_month,
-        stays.left_month as until_month,
+        kpi_name,
+        is_win,
+        entered_month,
+        won_month,
+        corrected_month,
+        entered_month as since_month,
+        left_month as until_month,
         count(*) as deals_count,
-        count(case when stays.attempt_outcome = 'won' then 1 end) as won_count,
-        count(case when stays.attempt_outcome is null then 1 end) as still_open_count,
-        sum(case when stays.attempt_outcome = 'won' then deal_states.value end) as won_value,
-        null as value
-    from stays
-    inner join {{ ref('deal_states') }} as deal_states
-        on stays.deal_id = deal_states.deal_id
-    where stays.entered_month < stays.left_month
-    group by stays.kpi_name, stays.entered_month, stays.left_month
+        sum(new_count) as new_deals_count,
+        cast(null as numeric) as value
+    from counted
+    group by kpi_name, is_win, entered_month, won_month, corrected_month, left_month
     union all
     select
-        stays.kpi_name,
-        stays.entered_month,
-        greatest(stays.entered_month, deal_values.recorded_month) as since_month,
-        least(stays.left_month, deal_values.replaced_month) as until_month,
+        counted.kpi_name,
+        counted.is_win,
+        counted.entered_month,
+        counted.won_month,
+        counted.corrected_month,
+        greatest(counted.entered_month, deal_values.recorded_month) as since_month,
+        least(counted.left_month, deal_values.replaced_month) as until_month,
         0 as deals_count,
-        0 as won_count,
-        0 as still_open_count,
-        null as won_value,
+        0 as new_deals_count,
         sum(deal_values.value) as value
-    from stays
+    from counted
     inner join deal_values
         on
-            stays.deal_id = deal_values.deal_id
-            and stays.left_month > deal_values.recorded_month
-            and stays.entered_month < deal_values.replaced_month
-    where stays.entered_month < stays.left_month
+            counted.deal_id = deal_values.deal_id
+            and counted.left_month > deal_values.recorded_month
+            and counted.entered_month < deal_values.replaced_month
     group by
-        stays.kpi_name,
-        stays.entered_month,
-        greatest(stays.entered_month, deal_values.recorded_month),
-        least(stays.left_month, deal_values.replaced_month)
+        counted.kpi_name,
+        counted.is_win,
+        counted.entered_month,
+        counted.won_month,
+        counted.corrected_month,
+        greatest(counted.entered_month, deal_values.recorded_month),
+        least(counted.left_month, deal_values.replaced_month)
 
 ),
 
+-- From the first month at whose end, or in which, a deal was in a stage.
 months as (
 
-    {{ date_series('2000-01-01', last_month, 'month') }}
+    select calendar.date as month
+    from ({{ date_series('2000-01-01', last_month, 'month') }}) as calendar
+    where
+        calendar.date >= (
+            select min({{ local_month('entered_at') }}) from {{ ref('deal_stage_visits') }}
+        )
 
 ),
 
+-- No win is expected of a deal that is given up. Where no rate is known nothing is expected.
 open_deals as (
 
     select
-        months.date as month,
-        spells.kpi_name,
-        spells.entered_month,
-        sum(spells.deals_count) as deals_count,
-        sum(spells.won_count) as won_count,
-        sum(spells.still_open_count) as still_open_count,
-        sum(spells.won_value) as won_value,
-        sum(spells.value) as value
-    from spells
-    inner join months
+        months.month,
+        spells.is_win,
+        spells.deals_count,
+        spells.value,
+        win_rates.horizon_months,
+        case when spells.entered_month = months.month then spells.new_deals_count else 0 end
+            as new_deals_count,
+        case
+            when win_rates.judged_visits_count = 0 or win_rates.judged_visits_count is null
+                then null
+            when
+                {{ months_between('spells.entered_month', 'months.month') }}
+                > win_rates.horizon_months
+                then 0
+            else 1.0 * win_rates.won_visits_count / win_rates.judged_visits_count
+        end as weight,
+        {{ months_between('months.month', 'spells.won_month') }} <= win_rates.horizon_months
+        and (
+            spells.corrected_month is null
+            or {{ months_between('months.month', 'spells.corrected_month') }}
+            > win_rates.horizon_months
+        ) as is_won_in_time
+    from months
+    left join spells
         on
-            spells.since_month <= months.date
-            and spells.until_month > months.date
-    group by months.date, spells.kpi_name, spells.entered_month
+            months.month >= spells.since_month
+            and months.month < spells.until_month
+    left join {{ ref('stage_win_rates') }} as win_rates
+        on
+            months.month = win_rates.month
+            and spells.kpi_name = win_rates.kpi_name
 
 ),
 
--- No win is expected of a deal that is given up.
-weighted as (
+sums as (
 
     select
-        open_deals.*,
-        case
-            when
-                {{ months_between('open_deals.entered_month', 'open_deals.month') }}
-                > win_rates.horizon_months
-                then 0
-            else win_rates.win_rate
-        end as weight
+        month,
+        sum(case when not is_win then deals_count else 0 end) as open_deals_count,
+        sum(case when not is_win and weight is not null then deals_count else 0 end)
+            as rated_deals_count,
+        sum(case when not is_win and weight is not null then new_deals_count else 0 end)
+            as new_deals_count,
+        max(case when not is_win and weight is not null and deals_count > 0 then horizon_months end)
+            as horizon_months,
+        sum(case when not is_win then weight * deals_count else 0 end) as expected_wins,
+        sum(case when not is_win then weight * new_deals_count else 0 end) as new_expected_wins,
+        sum(case when is_win and is_won_in_time and weight is not null then deals_count else 0 end)
+            as actual_wins,
+        sum(
+            case
+                when is_win and is_won_in_time and weight is not null then new_deals_count
+                else 0
+            end
+        ) as new_actual_wins,
+        sum(case when not is_win then weight * value end) as expected_value,
+        sum(case when is_win and is_won_in_time and weight is not null then value end)
+            as actual_value
     from open_deals
-    left join {{ ref('stage_win_rates') }} as win_rates
-        on
-            open_deals.month = win_rates.month
-            and open_deals.kpi_name = win_rates.kpi_name
+    group by month
+
+),
+
+judged as (
+
+    select
+        *,
+        open_deals_count = 0 or rated_deals_count > 0 as is_rated,
+        coalesce(
+            {{ months_between('month', "cast('" ~ last_month ~ "' as date)") }} >= horizon_months,
+            true
+        ) as is_over
+    from sums
 
 )
 
 select
     month,
-    cast(sum(deals_count) as bigint) as open_deals_count,
-    cast(round(sum(weight * deals_count), 4) as numeric(18, 4)) as expected_wins,
-    cast(sum(won_count) as bigint) as actual_wins,
-    cast(sum(still_open_count) as bigint) as still_open_deals_count,
-    cast(round(sum(weight * value), 2) as numeric(18, 2)) as expected_value,
-    cast(round(sum(won_value), 2) as numeric(18, 2)) as actual_value
-from weighted
-group by month
+    cast(open_deals_count as bigint) as open_deals_count,
+    cast(rated_deals_count as bigint) as rated_deals_count,
+    horizon_months,
+    is_over,
+    cast(case when is_rated then round(expected_wins, 4) end as numeric(18, 4)) as expected_wins,
+    cast(case when is_rated and is_over then actual_wins end as bigint) as actual_wins,
+    cast(round(expected_value, 2) as numeric(18, 2)) as expected_value,
+    cast(
+        case when is_over and expected_value is not null then coalesce(actual_value, 0) end
+        as numeric(18, 2)
+    ) as actual_value,
+    cast(new_deals_count as bigint) as new_deals_count,
+    cast(case when is_rated then round(new_expected_wins, 4) end as numeric(18, 4))
+        as new_expected_wins,
+    cast(case when is_rated and is_over then new_actual_wins end as bigint) as new_actual_wins
+from judged

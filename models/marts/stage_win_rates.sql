@@ -1,15 +1,17 @@
 with
 
--- What was entered after a deal was won, or lost, says nothing about winning it.
+-- What a deal does once it is won says nothing about winning it, nor where it did not stay.
 visits as (
 
     select
+        deal_id,
+        attempt_number,
         kpi_name,
-        {{ local_month('entered_at') }} as entered_month,
-        case when attempt_outcome = 'won' then {{ local_month('attempt_ended_at') }} end
-            as won_month
+        {{ local_month('entered_at') }} as entered_month
     from {{ ref('deal_stage_visits') }}
-    where attempt_ended_at is null or entered_at <= attempt_ended_at
+    where
+        not is_customer
+        and exited_at is distinct from entered_at
 
 ),
 
@@ -19,11 +21,43 @@ cohorts as (
     select
         kpi_name,
         entered_month,
-        won_month,
-        {{ months_between('entered_month', 'won_month') }} as months_to_win,
         count(*) as visits_count
     from visits
-    group by kpi_name, entered_month, won_month
+    group by kpi_name, entered_month
+
+),
+
+won_attempts as (
+
+    select
+        deal_id,
+        attempt_number,
+        {{ local_month('closed_at') }} as won_month,
+        {{ local_month('corrected_at') }} as corrected_month
+    from {{ ref('deal_closings') }}
+    where outcome = 'won'
+
+),
+
+wins as (
+
+    select
+        visits.kpi_name,
+        visits.entered_month,
+        won_attempts.won_month,
+        won_attempts.corrected_month,
+        {{ months_between('visits.entered_month', 'won_attempts.won_month') }} as months_to_win,
+        count(*) as visits_count
+    from visits
+    inner join won_attempts
+        on
+            visits.deal_id = won_attempts.deal_id
+            and visits.attempt_number = won_attempts.attempt_number
+    group by
+        visits.kpi_name,
+        visits.entered_month,
+        won_attempts.won_month,
+        won_attempts.corrected_month
 
 ),
 
@@ -34,21 +68,23 @@ months as (
 ),
 
 -- The wins known at the end of a month, the fastest first.
-wins as (
+known_wins as (
 
     select
         months.date as month,
-        cohorts.kpi_name,
-        cohorts.months_to_win,
-        sum(cohorts.visits_count) over (
-            partition by months.date, cohorts.kpi_name order by cohorts.months_to_win
+        wins.kpi_name,
+        wins.entered_month,
+        wins.months_to_win,
+        wins.visits_count,
+        sum(wins.visits_count) over (
+            partition by months.date, wins.kpi_name order by wins.months_to_win
         ) as wins_so_far,
-        sum(cohorts.visits_count) over (
-            partition by months.date, cohorts.kpi_name
-        ) as wins_count
-    from cohorts
+        sum(wins.visits_count) over (partition by months.date, wins.kpi_name) as wins_count
+    from wins
     inner join months
-        on cohorts.won_month <= months.date
+        on
+            wins.won_month <= months.date
+            and (wins.corrected_month > months.date or wins.corrected_month is null)
 
 ),
 
@@ -57,32 +93,59 @@ horizons as (
     select
         month,
         kpi_name,
-        min(months_to_win) as horizon
-    from wins
+        min(months_to_win) as horizon_months
+    from known_wins
     where wins_so_far >= 0.9 * wins_count
     group by month, kpi_name
 
-)
+),
 
 -- A win within the horizon after a visit that old is no later than the month.
+won as (
+
+    select
+        horizons.month,
+        horizons.kpi_name,
+        sum(known_wins.visits_count) as visits_count
+    from horizons
+    inner join known_wins
+        on
+            horizons.month = known_wins.month
+            and horizons.kpi_name = known_wins.kpi_name
+            and horizons.horizon_months >= known_wins.months_to_win
+            and {{ months_between('known_wins.entered_month', 'horizons.month') }}
+            > horizons.horizon_months
+    group by horizons.month, horizons.kpi_name
+
+),
+
+judged as (
+
+    select
+        horizons.month,
+        horizons.kpi_name,
+        horizons.horizon_months,
+        sum(cohorts.visits_count) as visits_count
+    from horizons
+    left join cohorts
+        on
+            horizons.kpi_name = cohorts.kpi_name
+            and {{ months_between('cohorts.entered_month', 'horizons.month') }}
+            > horizons.horizon_months
+    group by horizons.month, horizons.kpi_name, horizons.horizon_months
+
+)
+
 select
-    horizons.month,
-    horizons.kpi_name,
-    horizons.horizon as horizon_months,
-    cast(
-        round(
-            sum(
-                case
-                    when cohorts.months_to_win <= horizons.horizon then cohorts.visits_count
-                    else 0
-                end
-            ) / sum(cohorts.visits_count), 4
-        ) as numeric(18, 4)
-    ) as win_rate
-from horizons
-left join cohorts
+    judged.month,
+    judged.kpi_name,
+    judged.horizon_months,
+    cast(coalesce(judged.visits_count, 0) as bigint) as judged_visits_count,
+    cast(coalesce(won.visits_count, 0) as bigint) as won_visits_count,
+    cast(round(coalesce(won.visits_count, 0) / judged.visits_count, 4) as numeric(18, 4))
+        as win_rate
+from judged
+left join won
     on
-        horizons.kpi_name = cohorts.kpi_name
-        and {{ months_between('cohorts.entered_month', 'horizons.month') }}
-        > horizons.horizon
-group by horizons.month, horizons.kpi_name, horizons.horizon
+        judged.month = won.month
+        and judged.kpi_name = won.kpi_name

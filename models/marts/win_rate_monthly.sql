@@ -1,23 +1,29 @@
 with
 
-closed_deals as (
+deals as (
 
     select
-        status,
+        status as outcome,
         {{ local_month('coalesce(won_at, lost_at)') }} as month
     from {{ ref('deal_states') }}
-    where status <> 'open'
+    where status in ('won', 'lost')
+    union all
+    select
+        'lost after won' as outcome,
+        {{ local_month('lost_after_won_at') }} as month
+    from {{ ref('deal_states') }}
+    where lost_after_won_at is not null
 
 ),
 
-rates as (
+counts as (
 
     select
         month,
-        count(*) as closed_deals_count,
-        count(case when status = 'won' then 1 end) as won_deals_count,
-        count(case when status = 'lost' then 1 end) as lost_deals_count
-    from closed_deals
+        count(case when outcome = 'won' then 1 end) as won_deals_count,
+        count(case when outcome = 'lost' then 1 end) as lost_deals_count,
+        count(case when outcome = 'lost after won' then 1 end) as lost_after_won_deals_count
+    from deals
     group by month
 
 )
@@ -26,5 +32,9 @@ select
     month,
     won_deals_count,
     lost_deals_count,
-    cast(round(1.0 * won_deals_count / closed_deals_count, 4) as numeric(18, 4)) as win_rate
-from rates
+    lost_after_won_deals_count,
+    cast(
+        round(1.0 * won_deals_count / nullif(won_deals_count + lost_deals_count, 0), 4)
+        as numeric(18, 4)
+    ) as win_rate
+from counts

@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence, Set
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
 from dataclasses import dataclass, field, replace
-from datetime import date, datetime, timedelta, timezone
+from datetime import date, datetime, timezone
 
 from dateutil.relativedelta import relativedelta
 from psycopg2 import sql
@@ -110,7 +110,6 @@ class ReportData:
         forecast: Open deals and what to expect of them, as of the reference date.
         backtest: The same of past months, and what became of it.
         won_step: The step that stands for a deal won.
-        mature_after_days: From which age on the outcome of a month's deals is known.
         names: The names of owners, where asked for.
         parallel_steps: The step_order of the steps that no stage stands for.
         reason: Why it is about this month, where nobody chose it.
@@ -129,7 +128,6 @@ class ReportData:
     forecast: Sequence[StepForecast] = ()
     backtest: Sequence[ForecastBacktest] = ()
     won_step: str = "7"
-    mature_after_days: int = 180
     names: Mapping[int, str] = field(default_factory=dict)
     parallel_steps: Set[int] = frozenset()
     reason: str = ""
@@ -210,11 +208,6 @@ class ReportData:
         is_known = self.trust.first_day.replace(day=1) <= month <= self.trust.reference_date
         return won.get(month, 0 if is_known else None)
 
-    def is_settled(self, month: date) -> bool:
-        """Return whether it is long enough ago to know what became of a month's open deals."""
-        end = month + relativedelta(months=1)
-        return end + timedelta(days=self.mature_after_days) <= self.trust.reference_date
-
 
 def read_report(
     connection: Connection, project: Project, month: date | None, *, with_names: bool
@@ -253,7 +246,6 @@ def read_report(
             stalled_longest=stalled_longest,
             forecast=read_rows(connection, project, StepForecast),
             won_step=str(project.var("won_step")),
-            mature_after_days=int(project.var("mature_after_days")),
             names=read_owner_names(connection, project) if with_names else {},
             parallel_steps=_read_parallel_steps(connection, project),
             reason=reason,
@@ -318,7 +310,7 @@ def _read_stalled(
         """
         select
             deal_id, owner_id, kpi_name, funnel_step, step_order, last_moved_at,
-            days_since_last_movement, stalled_after_days,
+            days_since_last_movement, stalled_after_days, limit_of,
             step_deals_count, overall_rank <= %(listed)s as is_listed, step_rank = 1 as is_first
         from (
             select

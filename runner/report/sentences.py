@@ -170,9 +170,10 @@ def expected_then(row: ForecastBacktest | None, month: date) -> str:
     end = f"at the end of {month_name(month)}"
     if row is None:
         return f"Which deals were open {end} is not known"
-    deals = f"{plural(row.open_deals_count, 'deal')} open {end}"
     if row.expected_wins is None:
+        deals = f"{plural(row.open_deals_count, 'deal')} open {end}"
         return f"What was to be expected of {deals} is not known"
+    deals = f"{plural(row.rated_deals_count, 'deal')} open {end}"
     return f"About {rounded(row.expected_wins)} of {deals} were expected to be won"
 
 
@@ -186,25 +187,25 @@ def forecast_error(past: Sequence[ForecastBacktest]) -> str | None:
     return f"so far forecasts were {percent(abs(off))} too {way}, with {plural(came, 'win')}"
 
 
-def forecast_trial(past: Sequence[ForecastBacktest], mature_after_days: int) -> str:
-    """Return on what the forecast was tried, and how it came out."""
-    tried = [row for row in past if row.expected_wins is not None]
-    if not tried:
+def forecast_trial(past: Sequence[ForecastBacktest]) -> str:
+    """Return on what the forecast was tried, and how it came out, each deal counted once."""
+    tried = [row for row in past if row.new_actual_wins is not None]
+    deals = sum(row.new_deals_count for row in tried)
+    if not deals:
         return "No month is long enough ago to try this on the past."
     expected, came = _add_up(tried)
     return (
-        f"Tried on {plural(len(tried), 'past month')}, whose deals have had at least "
-        f"{mature_after_days} days since: {rounded(expected)} wins expected, {count(came)} came. "
-        "A deal counts in each month at whose end it was open."
+        f"Tried on {plural(deals, 'deal')} open at the end of {plural(len(tried), 'past month')}, "
+        f"each once: {rounded(expected)} wins expected within the horizon, {count(came)} came."
     )
 
 
 def _add_up(past: Sequence[ForecastBacktest]) -> tuple[float, int]:
-    """Return the wins expected and those that came, of months of which both are known."""
+    """Return the wins expected and those that came, of the deals that each month adds."""
     known = [
-        (row.expected_wins, row.actual_wins)
+        (row.new_expected_wins, row.new_actual_wins)
         for row in past
-        if row.expected_wins is not None and row.actual_wins is not None
+        if row.new_expected_wins is not None and row.new_actual_wins is not None
     ]
     return sum(expected for expected, _ in known), sum(came for _, came in known)
 

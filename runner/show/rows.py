@@ -135,6 +135,7 @@ class WinRate(ModelRow):
     month: date
     won_deals_count: int
     lost_deals_count: int
+    lost_after_won_deals_count: int
     win_rate: float | None
 
 
@@ -170,6 +171,7 @@ class StalledDeal(ModelRow):
     last_moved_at: datetime
     days_since_last_movement: int
     stalled_after_days: float | None
+    limit_of: str
 
 
 @dataclass(frozen=True)
@@ -184,6 +186,7 @@ class StepForecast(ModelRow):
     funnel_step: str | None
     step_order: int | None
     open_deals_count: int
+    given_up_deals_count: int
     open_value: float | None
     win_rate: float | None
     median_days_to_win: float | None
@@ -193,7 +196,10 @@ class StepForecast(ModelRow):
 
 @dataclass(frozen=True)
 class ForecastBacktest(ModelRow):
-    """What was to be expected of the deals open at the end of a month, and what became of them."""
+    """What was to be expected of the deals open at the end of a month, and what became of them.
+
+    Only the numbers of new deals can be added up: a deal is open at the end of several months.
+    """
 
     model: ClassVar[str] = "pipeline_forecast_backtest"
     order: ClassVar[tuple[str, ...]] = ("month",)
@@ -201,11 +207,16 @@ class ForecastBacktest(ModelRow):
 
     month: date
     open_deals_count: int
+    rated_deals_count: int
+    horizon_months: int | None
+    is_over: bool
     expected_wins: float | None
     actual_wins: int | None
-    still_open_deals_count: int
     expected_value: float | None
     actual_value: float | None
+    new_deals_count: int
+    new_expected_wins: float | None
+    new_actual_wins: int | None
 
 
 @dataclass(frozen=True)

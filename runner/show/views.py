@@ -28,6 +28,7 @@ from runner.words import (
     count,
     part_of_month,
     percent,
+    plural,
     rounded,
     tenths,
     year_month,
@@ -140,8 +141,11 @@ def _draw_losses(seen: Seen, width: int) -> str:
     won = sum(row.won_deals_count for row in closed)
     lost = sum(row.lost_deals_count for row in closed)
     rate = f", {percent(won / (won + lost))} won" if won + lost else ""
+    again = sum(row.lost_after_won_deals_count for row in closed)
     as_of = f" ({seen.as_of})" if seen.as_of else ""
     title = f"Deals closed in {seen.describe()}: {count(won)} won, {count(lost)} lost{rate}{as_of}"
+    if again:
+        title += f"; {plural(again, 'customer')} lost again"
     if not rows:
         return title
     by_step: Counter[tuple[str, str]] = Counter()
@@ -242,14 +246,14 @@ def _draw_forecast(seen: Seen, width: int) -> str:
     if not past:
         return text
     check = TextTable(
-        ("month", "open", "expected wins", "won", "open still"),
+        ("month", "open", "expected wins", "won", "in months"),
         [
             (
                 year_month(row.month),
                 count(row.open_deals_count),
                 tenths(row.expected_wins),
                 count(row.actual_wins),
-                count(row.still_open_deals_count),
+                count(row.horizon_months),
             )
             for row in past[-12:]
         ],

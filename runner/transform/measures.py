@@ -18,9 +18,13 @@ _LAYERS = {
 }
 _HEAD = f"""# Measures
 
-What every table from the daily ones on holds, and what each column means. Written from the models'
-descriptions by `{COMMAND}`; change it there. `funnel docs serve` shows the same with
-lineage and SQL.
+How to compute every number by hand: the words, then what every table from the daily ones on holds
+and what each column means. Written from the models' descriptions by `{COMMAND}`;
+change it there. `funnel docs serve` shows the same with lineage and SQL.
+
+## The words
+
+{{{{ doc('words') }}}}
 """
 
 
@@ -34,7 +38,7 @@ def describe_measures(root: Path) -> str:
     import yaml
 
     blocks = _read_blocks(root / "models")
-    parts = [_HEAD]
+    parts = [_fill_in(_HEAD, blocks)]
     for layer, title in _LAYERS.items():
         parts.append(f"## {title}\n")
         for path in sorted((root / "models" / layer).glob("[!_]*.yml")):

@@ -10,9 +10,9 @@ from datetime import date, datetime, time, timedelta
 from typing import Any, NamedTuple
 
 import mart_oracle as oracle
+from deal_lives import Rules
 from hypothesis import given, note, seed
 from hypothesis import strategies as st
-from mart_oracle import Rules
 from oracle import (
     Activity,
     ActivityType,
@@ -42,17 +42,23 @@ from runner.months.window import Window
 __all__ = ["berlin", "project_under_test", "utc"]
 
 TABLES = (
+    "deal_first_statuses",
     "deal_stage_visits",
+    "deal_closings",
     "deal_steps",
     "deal_values",
     "deal_states",
     "monthly_stats_by_owner",
 )
 COLUMNS = {
+    "deal_first_statuses": "deal_id, first_status_at",
+    "deal_closings": (
+        "deal_id, closing_number, attempt_number, outcome, closed_at, corrected_at, owner_id"
+    ),
     "deal_stage_visits": (
         "deal_id, visit_number, kpi_name, funnel_step, step_order, entered_at, exited_at,"
         " days_in_stage, next_kpi_name, next_funnel_step, direction, lost_reason, owner_id,"
-        " attempt_number, attempt_outcome, attempt_ended_at"
+        " life_number, attempt_number, attempt_outcome, attempt_ended_at, is_customer"
     ),
     "deal_steps": (
         "deal_id, funnel_step, kpi_name, step_order, first_entered_at, previous_funnel_step,"
@@ -65,7 +71,8 @@ COLUMNS = {
     "deals": (
         "deal_id, created_at, owner_id, status, current_kpi_name, current_funnel_step,"
         " current_step_order, current_step_entered_at, furthest_kpi_name, furthest_funnel_step,"
-        " furthest_step_order, lost_at, lost_reason, won_at, value, lives_count, loss_count,"
+        " furthest_step_order, lost_at, lost_reason, won_at,"
+        " lost_after_won_at, deleted_at, value, lives_count, loss_count,"
         " last_moved_at, age_days, days_since_last_movement"
     ),
     "funnel_conversion": (
@@ -78,21 +85,29 @@ COLUMNS = {
         " p90_days"
     ),
     "losses_monthly": "month, kpi_name, funnel_step, step_order, lost_reason, deals_count",
-    "win_rate_monthly": "month, won_deals_count, lost_deals_count, win_rate",
-    "stage_win_rates": "month, kpi_name, horizon_months, win_rate",
+    "win_rate_monthly": (
+        "month, won_deals_count, lost_deals_count, lost_after_won_deals_count, win_rate"
+    ),
+    "stage_win_rates": (
+        "month, kpi_name, horizon_months, judged_visits_count, won_visits_count, win_rate"
+    ),
     "pipeline_forecast": (
-        "kpi_name, funnel_step, step_order, open_deals_count, open_value, win_rate,"
-        " median_days_to_win, expected_wins, expected_value"
+        "kpi_name, funnel_step, step_order, open_deals_count, given_up_deals_count, open_value,"
+        " win_rate, median_days_to_win, expected_wins, expected_value"
     ),
     "pipeline_forecast_backtest": (
-        "month, open_deals_count, expected_wins, actual_wins, still_open_deals_count,"
-        " expected_value, actual_value"
+        "month, open_deals_count, rated_deals_count, horizon_months, is_over, expected_wins,"
+        " actual_wins, expected_value, actual_value, new_deals_count, new_expected_wins,"
+        " new_actual_wins"
     ),
     "stalled_deals": (
         "deal_id, owner_id, kpi_name, funnel_step, step_order, last_moved_at,"
-        " days_since_last_movement, stalled_after_days"
+        " days_since_last_movement, stalled_after_days, limit_of"
     ),
 }
+TABLES_OF_DEALS = tuple(
+    name for name in TABLES if name not in ("deal_states", "monthly_stats_by_owner")
+)
 VIEWS = tuple(name for name in COLUMNS if name not in TABLES)
 
 TYPES = (ActivityType(1, "Sales Call 1", "meeting"), ActivityType(2, "Lunch", "lunch"))
@@ -165,7 +180,7 @@ class Marts:
         for month in self.processed(window):
             rows = oracle.stats_by_owner(raw, month, window.last_day, self.funnel.zone)
             self.months[month] = Built(min(month.last_day, window.last_day), rows)
-        for table in ("deal_stage_visits", "deal_steps", "deal_values"):
+        for table in TABLES_OF_DEALS:
             self.compare(table, getattr(oracle, table)(raw, self.rules))
         rows = [row for built in self.months.values() for row in built.rows]
         self.compare("monthly_stats_by_owner", rows)
@@ -267,9 +282,18 @@ CHANGES = (
     *(("add_time", None), ("add_time", "2024-01-01")),
     *(("user_id", "7"), ("user_id", "8"), ("user_id", "10"), ("user_id", ""), ("user_id", "x")),
     *(("lost_reason", "1"), ("lost_reason", "timing"), ("lost_reason", "9")),
-    *(("lost_reason", ""), ("lost_reason", None)),
+    *(("lost_reason", ""), ("lost_reason", None), ("lost_reason", "None"), ("lost_reason", " NaN")),
     *(("status", "won"), ("status", "Lost "), ("status", "open"), ("status", "deleted")),
+    *(("status", "won"), ("status", "lost"), ("status", "open"), ("status", "pending")),
     *(("value", "1000"), ("value", "99.995"), ("value", ""), ("value", "n/a"), ("value", "-5")),
+    *(
+        ("value", "1e3"),
+        ("value", "+2.5E+02"),
+        ("value", ".5"),
+        ("value", "1e99"),
+        ("value", "1,5"),
+    ),
+    *(("value", "999999999999.9999"), ("value", "1e12"), ("value", "-0"), ("value", "5.")),
     *(("pipeline_id", "1"), (None, "5")),
 )
 
@@ -389,8 +413,8 @@ def stories(draw: st.DrawFn) -> tuple[Raw, list[Turn], dict[str, Any]]:
     )
     turns = st.lists(st.builds(Turn, edits, windows, st.booleans()), min_size=1, max_size=3)
     rules: st.SearchStrategy[dict[str, Any]] = st.sampled_from(
-        [{}, {}, {"won_step": "6"}, {"won_step": "1"}, {"stalled_after_days": 3}]
-        + [{"mature_after_days": 30}, {"won_step": "nowhere"}]
+        [{}, {"won_step": "6"}, {"won_step": "1"}, {"stalled_after_days": 3}, {"min_visits": 1}]
+        + [{"mature_after_days": 30}, {"won_step": "nowhere"}, {"min_visits": 3}]
     )
     return raw, [Turn((), draw(windows)), *draw(turns)], draw(rules)
 

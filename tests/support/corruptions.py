@@ -1122,7 +1122,9 @@ _BUILT = (
         _retyped("data_type = 'timestamp without time zone'", "timestamp with time zone"),
         (
             "*_staging_keeps_its_types",
+            "deal_closings_keeps_its_types",
             "deal_events_keeps_its_types",
+            "deal_first_statuses_keeps_its_types",
             "deal_stage_visits_keeps_its_types",
             "deal_states_keeps_its_types",
             "deal_steps_keeps_its_types",

@@ -1,276 +1,20 @@
-"""What the marts say, once more in plain Python: the lives of deals, event by event.
+"""What the marts say, once more in plain Python, from docs/measures.md alone.
 
-Lists, sets and loops over raw rows; no SQL, and nothing of the runner or the macros. What a change
-counts as is said in `oracle`.
+How a deal lives is said in `deal_lives`. A question about the past is answered by playing its
+events again up to that day, so that nothing can be known before it happened.
 """
 
 import re
 from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
 from datetime import date, datetime, timedelta
-from decimal import ROUND_HALF_UP, Decimal
+from decimal import Decimal
 from fractions import Fraction
 from math import ceil, floor
-from typing import Any, NamedTuple
+from typing import Any
 
-from oracle import (
-    Month,
-    Raw,
-    Row,
-    Step,
-    activity_kpi,
-    clean,
-    deal_kpi,
-    local_day,
-    month_of,
-)
-
-FIELDS = ("add_time", "user_id", "value", "stage_id", "lost_reason", "status")
-"""The fields that matter, in their order at one moment."""
-
-STATUSES = ("open", "won", "lost")
-
-
-class Rules(NamedTuple):
-    """What can be set: the day known, the time zone and three vars."""
-
-    as_of: date
-    zone: str = "UTC"
-    won_step: str = "7"
-    stalled_after_days: int | None = None
-    mature_after_days: int = 180
-
-
-class Event(NamedTuple):
-    """A change of one deal."""
-
-    at: datetime
-    day: date
-    field: str
-    value: str
-    kpi_name: str | None
-    """The stage or the reason; None where the field was emptied, or is another."""
-    step: Step | None
-    user_id: int | None
-
-
-class Visit:
-    """A deal in a stage."""
-
-    def __init__(self, deal: "Deal", stage: Event, at: datetime) -> None:
-        """Begin."""
-        self.stage = stage
-        self.entered_at = at
-        self.owner_id = deal.owner_id
-        self.attempt = deal.attempt
-        self.exited_at: datetime | None = None
-        self.lost_in: Attempt | None = None
-
-
-class Attempt:
-    """From the moment when a deal is open to its being won or lost."""
-
-    def __init__(self, number: int) -> None:
-        """Begin."""
-        self.number = number
-        self.outcome: str | None = None
-        self.ended_at: datetime | None = None
-        self.lost_reason: str | None = None
-
-
-class Deal:
-    """A deal, as its events made it."""
-
-    def __init__(self, deal_id: int) -> None:
-        """Begin with nothing."""
-        self.deal_id = deal_id
-        self.events: list[Event] = []
-        self.attempts = [Attempt(1)]
-        self.visits: list[Visit] = []
-        self.owner_id: int | None = None
-        self.values: list[tuple[date, Decimal | None]] = []
-        self.first_entered_at: dict[str, datetime] = {}
-        self.loss_count = 0
-        self.moved_at: list[datetime] = []
-
-    @property
-    def attempt(self) -> Attempt:
-        """The last attempt."""
-        return self.attempts[-1]
-
-    @property
-    def status(self) -> str:
-        """Open, won or lost."""
-        return self.attempt.outcome or "open"
-
-    @property
-    def position(self) -> Visit | None:
-        """Where it is, or was when it was closed; nowhere yet where it is open anew."""
-        last = self.visits[-1] if self.visits else None
-        return last if last and (self.status != "open" or last.attempt is self.attempt) else None
-
-    @property
-    def created_at(self) -> datetime:
-        """The first creation, else the first event."""
-        created = [event.at for event in self.events if event.field == "add_time"]
-        return min(created or [event.at for event in self.events])
-
-    @property
-    def value(self) -> Decimal | None:
-        """The last value."""
-        return self.values[-1][1] if self.values else None
-
-
-def deals_known(raw: Raw, rules: Rules) -> list[Deal]:
-    """All deals with a change up to the day `as_of`, each with its life."""
-    deals: dict[int, Deal] = {}
-    for row in raw.deal_changes:
-        field = clean(row.changed_field_key)
-        if row.deal_id is None or row.change_time is None or field not in FIELDS:
-            continue
-        day = local_day(row.change_time, rules.zone)
-        if day <= rules.as_of:
-            kpi = deal_kpi(raw, field, row.new_value)
-            steps = [
-                step
-                for step in raw.steps
-                if kpi and step.source_type == "stage" and step.funnel_step == kpi.funnel_step
-            ]
-            value = clean(row.new_value)
-            event = Event(
-                row.change_time,
-                day,
-                field,
-                value,
-                kpi.kpi_name if kpi and field in ("stage_id", "lost_reason") else None,
-                steps[0] if steps else None,
-                int(value) if field == "user_id" and re.fullmatch("[0-9]{1,18}", value) else None,
-            )
-            deals.setdefault(row.deal_id, Deal(row.deal_id)).events.append(event)
-    for deal in deals.values():
-        deal.events.sort(key=order_at_one_moment)
-        live(deal, winning_order(raw, rules))
-    for activity in raw.activities:
-        known = deals.get(activity.deal_id) if activity.deal_id is not None else None
-        if known and activity.done and activity.due_to is not None:
-            step = activity_kpi(raw, activity.type).funnel_step
-            if step and local_day(activity.due_to, rules.zone) <= rules.as_of:
-                enter_step(known, step, activity.due_to)
-    return list(deals.values())
-
-
-def order_at_one_moment(event: Event) -> tuple[Any, ...]:
-    """Sort by time; at one moment by field, by step, by what remains."""
-    return (
-        event.at,
-        FIELDS.index(event.field),
-        event.step.step_order if event.step else 0,
-        event.user_id if event.user_id is not None else -1,
-        event.kpi_name or "",
-        event.value,
-    )
-
-
-def winning_order(raw: Raw, rules: Rules) -> int | None:
-    """The position of the step that wins a deal."""
-    orders = [step.step_order for step in raw.steps if step.funnel_step == rules.won_step]
-    return min(orders, default=None)
-
-
-def live(deal: Deal, winning: int | None) -> None:
-    """Let one event after the other happen to a deal."""
-    if any(event.field == "status" and event.value in STATUSES for event in deal.events):
-        winning = None  # somebody records what is won
-    stage: Event | None = None
-    reason: str | None = None
-    for event in deal.events:
-        note_values(deal, event)
-        before = deal.status
-        after = status_after(before, event, winning)
-        change_status(deal, event, before, after)
-        if event.field == "lost_reason":
-            reason = event.kpi_name
-        if deal.status == "lost":
-            deal.attempt.lost_reason = reason or "Unknown"
-        if event.field == "stage_id" and event.kpi_name:
-            stage = event
-            arrive(deal, stage, event.at)
-        elif stage and event.field != "add_time" and begins_anew(before, after):
-            arrive(deal, stage, event.at)
-
-
-def note_values(deal: Deal, event: Event) -> None:
-    """Remember the owner, the value and the step that an event names."""
-    if event.user_id is not None:
-        deal.owner_id = event.user_id
-    if event.field == "value":
-        deal.values.append((event.day, amount(event.value)))
-    if event.field == "stage_id" and event.step:
-        enter_step(deal, event.step.funnel_step, event.at)
-
-
-def status_after(before: str, event: Event, winning: int | None) -> str:
-    """What a deal is after an event."""
-    if event.field == "add_time":
-        return "open"
-    if event.field == "status" and event.value in STATUSES:
-        return event.value
-    if event.field == "lost_reason":
-        return "lost" if event.kpi_name else reopened(before)
-    if event.field == "stage_id" and event.kpi_name:
-        reached = winning is not None and event.step and event.step.step_order >= winning
-        return "won" if reached else reopened(before)
-    return before
-
-
-def begins_anew(before: str, after: str) -> bool:
-    """A closed deal is in its stage again; one created anew is in none yet."""
-    return before != "open" and after not in ("lost", before)
-
-
-def reopened(status: str) -> str:
-    """A lost deal is open again."""
-    return "open" if status == "lost" else status
-
-
-def amount(text: str) -> Decimal | None:
-    """A value as money."""
-    if not re.fullmatch(r"-?[0-9]{1,12}(\.[0-9]{1,6})?", text):
-        return None
-    return Decimal(text).quantize(Decimal("0.01"), ROUND_HALF_UP)
-
-
-def change_status(deal: Deal, event: Event, before: str, after: str) -> None:
-    """Begin a new attempt where a closed deal changes; end the attempt where it is closed."""
-    if before == after:
-        return
-    deal.moved_at.append(event.at)
-    if before != "open":
-        deal.attempts.append(Attempt(deal.attempt.number + 1))
-    if after != "open":
-        deal.attempt.outcome, deal.attempt.ended_at = after, event.at
-    if after == "lost":
-        deal.loss_count += 1
-        if deal.visits and deal.visits[-1].exited_at is None:
-            deal.visits[-1].exited_at = event.at
-            deal.visits[-1].lost_in = deal.attempt
-
-
-def arrive(deal: Deal, stage: Event, at: datetime) -> None:
-    """Begin a visit, unless the deal is in that stage already."""
-    if deal.visits and deal.visits[-1].exited_at is None:
-        if deal.visits[-1].stage.kpi_name == stage.kpi_name and (
-            deal.visits[-1].attempt is deal.attempt
-        ):
-            return
-        deal.visits[-1].exited_at = at
-    deal.visits.append(Visit(deal, stage, at))
-    deal.moved_at.append(at)
-
-
-def enter_step(deal: Deal, step: str, at: datetime) -> None:
-    """Remember the first entry of a step."""
-    deal.first_entered_at[step] = min(at, deal.first_entered_at.get(step, at))
-
+from deal_lives import Deal, Event, Rules, Visit, amount, deals_known, status_times
+from oracle import Month, Raw, Row, Step, activity_kpi, clean, deal_kpi, local_day, month_of
 
 # Numbers.
 
@@ -311,26 +55,57 @@ def local_month(moment: datetime, rules: Rules) -> Month:
 # The tables.
 
 
+def deal_first_statuses(raw: Raw, rules: Rules) -> list[Row]:
+    """One row per deal whose status somebody recorded."""
+    return [
+        (deal.deal_id, min(times))
+        for deal in deals_known(raw, rules)
+        if (times := status_times(deal))
+    ]
+
+
+def deal_closings(raw: Raw, rules: Rules) -> list[Row]:
+    """One row per closing."""
+    return [
+        (
+            deal.deal_id,
+            number,
+            closing.attempt.number,
+            closing.outcome,
+            closing.at,
+            closing.corrected_at,
+            closing.owner_id,
+        )
+        for deal in deals_known(raw, rules)
+        for number, closing in enumerate(deal.closings, 1)
+    ]
+
+
+def places(deal: Deal, raw: Raw) -> list[int]:
+    """The place of each visit among the steps; outside the funnel that of the step before."""
+    ranks = sorted({step.step_order for step in raw.steps if step.source_type == "stage"})
+    place, life, found = 0, 0, []
+    for visit in deal.visits:
+        place = place if visit.life == life else 0
+        step, life = visit.stage.step, visit.life
+        place = ranks.index(step.step_order) + 1 if step else place
+        found.append(place)
+    return found
+
+
 def deal_stage_visits(raw: Raw, rules: Rules) -> list[Row]:
     """One row per visit."""
-    ranks = sorted({step.step_order for step in raw.steps if step.source_type == "stage"})
     rows: list[Row] = []
     for deal in deals_known(raw, rules):
-        place = 0
-        places = []
-        for visit in deal.visits:
-            step = visit.stage.step
-            place = ranks.index(step.step_order) + 1 if step else place
-            places.append(place)
+        place = places(deal, raw)
         for number, visit in enumerate(deal.visits):
             following = None
+            direction = visit.ending
             if visit.exited_at is None:
-                direction = "still there"
-            elif visit.lost_in:
-                direction = "lost"
-            else:
+                direction = "customer" if visit.is_customer else "still there"
+            elif direction is None:
                 following = deal.visits[number + 1]
-                ahead = places[number + 1] - places[number]
+                ahead = place[number + 1] - place[number]
                 direction = "moved back"
                 if ahead > 0:
                     direction = "advanced" if ahead == 1 else "skipped ahead"
@@ -344,11 +119,13 @@ def deal_stage_visits(raw: Raw, rules: Rules) -> list[Row]:
                     days_between(visit.entered_at, visit.exited_at) if visit.exited_at else None,
                     *(named(following.stage)[:2] if following else (None, None)),
                     direction,
-                    visit.lost_in.lost_reason if visit.lost_in else None,
+                    visit.closing.lost_reason if visit.closing else None,
                     visit.owner_id,
+                    visit.life,
                     visit.attempt.number,
                     visit.attempt.outcome,
                     visit.attempt.ended_at,
+                    visit.is_customer,
                 )
             )
     return rows
@@ -400,8 +177,6 @@ def deals(raw: Raw, rules: Rules) -> list[Row]:
         furthest = furthest_step(raw, deal)
         ended_at = deal.attempt.ended_at
         last_day = local_day(ended_at, rules.zone) if ended_at else rules.as_of
-        moved_at = max([deal.created_at, *deal.moved_at])
-        creations = {event.at for event in deal.events if event.field == "add_time"}
         rows.append(
             (
                 deal.deal_id,
@@ -414,17 +189,24 @@ def deals(raw: Raw, rules: Rules) -> list[Row]:
                 furthest.funnel_step if furthest else None,
                 furthest.step_order if furthest else None,
                 ended_at if deal.status == "lost" else None,
-                deal.attempt.lost_reason if deal.status == "lost" else None,
+                deal.closings[-1].lost_reason if deal.status == "lost" else None,
                 ended_at if deal.status == "won" else None,
+                deal.lost_after_won_at if deal.state == "lost after won" else None,
+                ended_at if deal.status == "deleted" else None,
                 deal.value,
-                max(len(creations), 1),
-                deal.loss_count,
-                moved_at,
+                deal.life,
+                [closing.outcome for closing in deal.closings].count("lost"),
+                moved_at(deal),
                 (last_day - local_day(deal.created_at, rules.zone)).days,
-                (rules.as_of - local_day(moved_at, rules.zone)).days,
+                (rules.as_of - local_day(moved_at(deal), rules.zone)).days,
             )
         )
     return rows
+
+
+def moved_at(deal: Deal) -> datetime:
+    """When the deal last moved, or else was created."""
+    return max(deal.moved_at, default=deal.created_at)
 
 
 def funnel_conversion(raw: Raw, rules: Rules) -> list[Row]:
@@ -488,156 +270,221 @@ def losses_monthly(raw: Raw, rules: Rules) -> list[Row]:
     counts: dict[tuple[Any, ...], int] = {}
     for deal in deals_known(raw, rules):
         if deal.status == "lost" and deal.attempt.ended_at:
-            stage = named(deal.visits[-1].stage) if deal.visits else ("No stage", None, None)
+            stage = named(deal.position.stage) if deal.position else ("No stage", None, None)
             month = local_month(deal.attempt.ended_at, rules).first_day
-            key = (month, *stage, deal.attempt.lost_reason)
+            key = (month, *stage, deal.closings[-1].lost_reason)
             counts[key] = counts.get(key, 0) + 1
     return [(*key, count) for key, count in counts.items()]
 
 
 def win_rate_monthly(raw: Raw, rules: Rules) -> list[Row]:
-    """Deals that are closed now, by month."""
-    closed: dict[date, list[str]] = {}
+    """Deals that are won or lost now, and customers who are lost again, by month."""
+    months: dict[date, list[str]] = {}
     for deal in deals_known(raw, rules):
-        if deal.attempt.ended_at:
+        if deal.status in ("won", "lost") and deal.attempt.ended_at:
             month = local_month(deal.attempt.ended_at, rules).first_day
-            closed.setdefault(month, []).append(deal.status)
-    return [
-        (month, ends.count("won"), ends.count("lost"), ratio(ends.count("won"), len(ends)))
-        for month, ends in closed.items()
-    ]
+            months.setdefault(month, []).append(deal.status)
+        if deal.state == "lost after won" and deal.lost_after_won_at:
+            month = local_month(deal.lost_after_won_at, rules).first_day
+            months.setdefault(month, []).append(deal.state)
+    rows: list[Row] = []
+    for month, ends in months.items():
+        won, lost = ends.count("won"), ends.count("lost")
+        rows.append((month, won, lost, ends.count("lost after won"), ratio(won, won + lost)))
+    return rows
 
 
-def tries(found: Sequence[Deal]) -> dict[str, list[tuple[datetime, Attempt]]]:
-    """By stage, since when deals were in it, before the end of which attempt."""
-    by_stage: dict[str, list[tuple[datetime, Attempt]]] = {}
+@dataclass(frozen=True)
+class Prospect:
+    """What the visits to a stage say of the next ones."""
+
+    horizon: int
+    judged: int
+    won: int
+
+    @property
+    def rate(self) -> Fraction | None:
+        """The share won, not rounded."""
+        return Fraction(self.won, self.judged) if self.judged else None
+
+
+def prospects(found: Sequence[Deal], month: Month, rules: Rules) -> dict[str, Prospect]:
+    """By stage, from deals as they were known when the month ended: if any was won."""
+    stages: dict[str, list[tuple[int, int | None]]] = {}
     for deal in found:
         for visit in deal.visits:
-            ended_at = visit.attempt.ended_at
-            if not ended_at or visit.entered_at <= ended_at:
-                by_stage.setdefault(str(visit.stage.kpi_name), []).append(
-                    (visit.entered_at, visit.attempt)
-                )
-    return by_stage
+            if visit.counts:
+                won_in = None
+                if visit.attempt.outcome == "won" and visit.attempt.ended_at:
+                    won_month = local_month(visit.attempt.ended_at, rules)
+                    won_in = age_in_months(visit.entered_at, won_month, rules)
+                age = age_in_months(visit.entered_at, month, rules)
+                stages.setdefault(str(visit.stage.kpi_name), []).append((age, won_in))
+    known: dict[str, Prospect] = {}
+    for stage, visits in stages.items():
+        wins = sorted(won_in for _, won_in in visits if won_in is not None)
+        if wins:
+            horizon = wins[ceil(Fraction(9, 10) * len(wins)) - 1]
+            judged = [won_in for age, won_in in visits if age > horizon]
+            won = [won_in for won_in in judged if won_in is not None and won_in <= horizon]
+            known[stage] = Prospect(horizon, len(judged), len(won))
+    return known
+
+
+def is_given_up(known: dict[str, Prospect], visit: Visit, month: Month, rules: Rules) -> bool:
+    """Whether a deal is in its stage for too long, by the horizon of it, or the longest of all."""
+    own = known.get(str(visit.stage.kpi_name))
+    horizons = [own.horizon] if own else [prospect.horizon for prospect in known.values()]
+    return bool(horizons) and age_in_months(visit.entered_at, month, rules) > max(horizons)
+
+
+def months_known(raw: Raw, rules: Rules) -> list[Month]:
+    """From the first visit to the day known."""
+    entered = [visit.entered_at for deal in deals_known(raw, rules) for visit in deal.visits]
+    months: list[Month] = []
+    month = local_month(min(entered), rules) if entered else month_of(rules.as_of).next
+    while month.first_day <= rules.as_of:
+        months.append(month)
+        month = month.next
+    return months
+
+
+def as_of(day: date, rules: Rules) -> Rules:
+    """The same rules on an earlier day."""
+    return rules._replace(as_of=min(day, rules.as_of))
 
 
 def stage_win_rates(raw: Raw, rules: Rules) -> list[Row]:
-    """From the month of a stage's first win on, what was known of it at the end of each month."""
+    """For each month and stage, what was known at the end of the month."""
     rows: list[Row] = []
-    for kpi_name, past in tries(deals_known(raw, rules)).items():
-        ends = [try_.ended_at for _, try_ in past if try_.outcome == "won" and try_.ended_at]
-        if ends:
-            month = local_month(min(ends), rules)
-            while month <= month_of(rules.as_of):
-                rows.append((month.first_day, kpi_name, *prospect(past, month, rules)))
-                month = month.next
+    for month in months_known(raw, rules):
+        found = deals_known(raw, as_of(month.last_day, rules))
+        for stage, prospect in prospects(found, month, rules).items():
+            rate = ratio(prospect.won, prospect.judged)
+            counts = (prospect.horizon, prospect.judged, prospect.won)
+            rows.append((month.first_day, stage, *counts, rate))
     return rows
 
 
 def pipeline_forecast(raw: Raw, rules: Rules) -> list[Row]:
     """What is open, and what of it will be won as in the past."""
     found = deals_known(raw, rules)
-    history = tries(found)
-    places = {
+    today = month_of(rules.as_of)
+    known = prospects(found, today, rules)
+    stages = {
         (step.kpi_name, step.funnel_step, step.step_order)
         for step in raw.steps
         if step.source_type == "stage"
     }
-    open_deals: dict[tuple[Any, ...], list[Deal]] = {}
+    open_deals: dict[tuple[Any, ...], list[tuple[Deal, Visit]]] = {}
     for deal in found:
         if deal.status == "open" and deal.position:
-            open_deals.setdefault(named(deal.position.stage), []).append(deal)
+            at = named(deal.position.stage)
+            open_deals.setdefault(at, []).append((deal, deal.position))
     rows: list[Row] = []
-    for place in places | set(open_deals):
-        there = open_deals.get(place, [])
-        values = [deal.value for deal in there if deal.value is not None]
-        past = history.get(str(place[0]), [])
-        won = [
-            days_between(entered_at, attempt.ended_at)
-            for entered_at, attempt in past
-            if attempt.outcome == "won" and attempt.ended_at
-        ]
-        horizon, rate = prospect(past, month_of(rules.as_of), rules)
-        hopeful = [
-            deal
-            for deal in there
-            if deal.position
-            and age_in_months(deal.position.entered_at, month_of(rules.as_of), rules) <= horizon
-        ]
-        hopeful_value = sum(deal.value for deal in hopeful if deal.value is not None)
+    for stage in stages | set(open_deals):
+        there = open_deals.get(stage, [])
+        prospect = known.get(str(stage[0]))
+        hopeful = [deal for deal, visit in there if not is_given_up(known, visit, today, rules)]
+        values = [deal.value for deal, _ in there if deal.value is not None]
+        hoped = sum(
+            (Fraction(deal.value) for deal in hopeful if deal.value is not None), Fraction()
+        )
+        rate = prospect.rate if prospect else None
         rows.append(
             (
-                *place,
+                *stage,
                 len(there),
+                len(there) - len(hopeful),
                 sum(values) if values else None,
-                rate,
-                percentile(won, "0.5"),
-                None if rate is None else len(hopeful) * rate,
-                rounded(Fraction(hopeful_value) * Fraction(rate), 2)
-                if values and rate is not None
-                else None,
+                ratio(prospect.won, prospect.judged) if prospect else None,
+                percentile(days_to_win(found, str(stage[0])), "0.5"),
+                None if rate is None else rounded(len(hopeful) * rate),
+                rounded(hoped * rate, 2) if values and rate is not None else None,
             )
         )
     return rows
 
 
+def days_to_win(found: Sequence[Deal], stage: str) -> list[Decimal]:
+    """How long before the winning the visits began after which a deal was won."""
+    return [
+        days_between(visit.entered_at, visit.attempt.ended_at)
+        for deal in found
+        for visit in deal.visits
+        if visit.counts and visit.stage.kpi_name == stage
+        if visit.attempt.outcome == "won" and visit.attempt.ended_at
+    ]
+
+
+class Hope:
+    """An open deal of a past month: what was expected of it."""
+
+    def __init__(self, deal: Deal, visit: Visit, prospect: Prospect, month: Month) -> None:
+        """Begin."""
+        self.deal_id, self.attempt, self.value = deal.deal_id, visit.attempt.number, deal.value
+        self.share = prospect.rate or Fraction()
+        self.horizon, self.month = prospect.horizon, month
+
+    def has_won(self, raw: Raw, rules: Rules) -> bool:
+        """Whether its attempt was won, as known when the horizon was over."""
+        end = self.month
+        for _ in range(self.horizon):
+            end = end.next
+        then = deals_known(raw, as_of(end.last_day, rules))
+        (deal,) = [deal for deal in then if deal.deal_id == self.deal_id]
+        return deal.attempts[self.attempt - 1].outcome == "won"
+
+
 def pipeline_forecast_backtest(raw: Raw, rules: Rules) -> list[Row]:
     """For the end of each month: the forecast of that day, and what became of it."""
-    now = deals_known(raw, rules)
-    months = {local_month(visit.entered_at, rules) for deal in now for visit in deal.visits}
     rows: list[Row] = []
-    month = min(months, default=month_of(rules.as_of + timedelta(days=1)))
-    while month.last_day <= rules.as_of:
-        expected, expected_value, actual_value = Decimal(0), Decimal(0), Decimal(0)
-        counts = {"won": 0, "lost": 0, "open": 0}
-        has_rate, has_value, has_actual_value = False, False, False
-        for deal in now:
-            visit = visit_on(deal, month.last_day, rules)
-            if visit is None:
-                continue
-            outcome = visit.attempt.outcome or "open"
-            counts[outcome] += 1
-            past = tries(now).get(str(visit.stage.kpi_name), [])
-            horizon, rate = prospect(past, month, rules)
-            if rate is not None:
-                has_rate = True
-                if age_in_months(visit.entered_at, month, rules) > horizon:
-                    rate = Decimal(0)
-            values = [value for day, value in deal.values if day <= month.last_day]
-            if rate is not None:
-                expected += rate
-                if values and values[-1] is not None:
-                    expected_value += rate * values[-1]
-                    has_value = True
-            if outcome == "won" and deal.value is not None:
-                actual_value += deal.value
-                has_actual_value = True
-        total = sum(counts.values())
-        if total:
-            rows.append(
-                (
-                    month.first_day,
-                    total,
-                    expected if has_rate else None,
-                    counts["won"],
-                    counts["open"],
-                    rounded(Fraction(expected_value), 2) if has_value else None,
-                    actual_value if has_actual_value else None,
-                )
+    seen: set[int] = set()
+    for month in months_known(raw, rules):
+        if month.last_day > rules.as_of:
+            continue
+        found = deals_known(raw, as_of(month.last_day, rules))
+        known = prospects(found, month, rules)
+        hopes: list[Hope] = []
+        open_deals = [deal for deal in found if deal.status == "open" and deal.position]
+        for deal in open_deals:
+            prospect = known.get(str(deal.position.stage.kpi_name)) if deal.position else None
+            if deal.position and prospect and prospect.rate is not None:
+                hope = Hope(deal, deal.position, prospect, month)
+                if is_given_up(known, deal.position, month, rules):
+                    hope.share = Fraction()
+                hopes.append(hope)
+        horizon = max((hope.horizon for hope in hopes), default=None)
+        end = month
+        for _ in range(horizon or 0):
+            end = end.next
+        is_over = end.last_day <= rules.as_of
+        new = [hope for hope in hopes if hope.deal_id not in seen]
+        seen |= {deal.deal_id for deal in open_deals}
+        is_rated = bool(hopes) or not open_deals
+        won = [hope for hope in hopes if is_over and hope.has_won(raw, rules)]
+        valued = [hope for hope in hopes if hope.value is not None]
+        rows.append(
+            (
+                month.first_day,
+                len(open_deals),
+                len(hopes),
+                horizon,
+                is_over,
+                rounded(sum(hope.share for hope in hopes)) if is_rated else None,
+                len(won) if is_rated and is_over else None,
+                rounded(sum(hope.share * Fraction(hope.value or 0) for hope in valued), 2)
+                if valued
+                else None,
+                sum((hope.value or Decimal(0) for hope in won), Decimal(0))
+                if valued and is_over
+                else None,
+                len(new),
+                rounded(sum(hope.share for hope in new)) if is_rated else None,
+                len([hope for hope in won if hope in new]) if is_rated and is_over else None,
             )
-        month = month.next
+        )
     return rows
-
-
-def visit_on(deal: Deal, last_day: date, rules: Rules) -> Visit | None:
-    """Where the deal was, open, when that day ended."""
-    for visit in deal.visits:
-        ends = [at for at in (visit.exited_at, visit.attempt.ended_at) if at]
-        if local_day(visit.entered_at, rules.zone) <= last_day and all(
-            local_day(at, rules.zone) > last_day for at in ends
-        ):
-            return visit
-    return None
 
 
 def age_in_months(entered_at: datetime, month: Month, rules: Rules) -> int:
@@ -646,51 +493,58 @@ def age_in_months(entered_at: datetime, month: Month, rules: Rules) -> int:
     return 12 * (month.first_day.year - entered.year) + month.first_day.month - entered.month
 
 
-def prospect(
-    past: Sequence[tuple[datetime, Attempt]], month: Month, rules: Rules
-) -> tuple[int, Decimal | None]:
-    """In how many months nine of ten wins came, and the share won in them of what is older.
-
-    Both as known when the month ended.
-    """
-    visits: list[tuple[int, int | None]] = []
-    for entered_at, attempt in past:
-        won_in = None
-        if attempt.outcome == "won" and attempt.ended_at:
-            won_month = local_month(attempt.ended_at, rules)
-            if won_month <= month:
-                won_in = age_in_months(entered_at, won_month, rules)
-        visits.append((age_in_months(entered_at, month, rules), won_in))
-    wins = sorted(won_in for _, won_in in visits if won_in is not None)
-    if not wins:
-        return 0, None
-    horizon = wins[ceil(Fraction(9, 10) * len(wins)) - 1]
-    judged = [won_in for age, won_in in visits if age > horizon]
-    won = [won_in for won_in in judged if won_in is not None and won_in <= horizon]
-    return horizon, ratio(len(won), len(judged))
+def limit_in_days(durations: Sequence[tuple[int, bool]], rules: Rules) -> int | None:
+    """The days within which nine of ten visits are over, by Kaplan and Meier."""
+    if sum(is_over for _, is_over in durations) < rules.min_visits:
+        return None
+    left = Fraction(1)
+    for days in sorted({days for days, _ in durations}):
+        at_risk = sum(1 for other, _ in durations if other >= days)
+        ended = sum(1 for other, is_over in durations if other == days and is_over)
+        left *= 1 - Fraction(ended, at_risk)
+        if left <= Fraction(1, 10):
+            return days
+    return None
 
 
 def stalled_deals(raw: Raw, rules: Rules) -> list[Row]:
     """Open deals that have not moved for longer than is usual in their stage."""
     found = deals_known(raw, rules)
+    today = month_of(rules.as_of)
+    known = prospects(found, today, rules)
+    stays: dict[str, list[tuple[int, bool]]] = {}
+    for deal in found:
+        for visit in deal.visits:
+            if visit.counts:
+                end = local_day(visit.exited_at, rules.zone) if visit.exited_at else rules.as_of
+                days = (end - local_day(visit.entered_at, rules.zone)).days
+                stay = (days, visit.exited_at is not None)
+                stays.setdefault(str(visit.stage.kpi_name), []).append(stay)
+    of_funnel = limit_in_days([stay for stage in stays.values() for stay in stage], rules)
     rows: list[Row] = []
     for deal in found:
-        if deal.status != "open" or not deal.position:
+        visit_now = deal.position
+        if deal.status != "open" or not visit_now:
             continue
-        stage = deal.position.stage
-        stays = [
-            days_between(visit.entered_at, visit.exited_at)
-            for other in found
-            for visit in other.visits
-            if visit.stage.kpi_name == stage.kpi_name and visit.exited_at
-        ]
-        limit = percentile(stays, "0.9")
+        if is_given_up(known, visit_now, today, rules):
+            continue
+        limit = limit_in_days(stays.get(str(visit_now.stage.kpi_name), []), rules)
+        limit, limit_of = (of_funnel, "funnel") if limit is None else (limit, "stage")
         if rules.stalled_after_days is not None:
-            limit = rounded(rules.stalled_after_days)
-        moved_at = max([deal.created_at, *deal.moved_at])
-        days = (rules.as_of - local_day(moved_at, rules.zone)).days
+            limit, limit_of = rules.stalled_after_days, "var"
+        days = (rules.as_of - local_day(moved_at(deal), rules.zone)).days
         if limit is not None and days > limit:
-            rows.append((deal.deal_id, deal.owner_id, *named(stage), moved_at, days, limit))
+            rows.append(
+                (
+                    deal.deal_id,
+                    deal.owner_id,
+                    *named(visit_now.stage),
+                    moved_at(deal),
+                    days,
+                    Decimal(limit),
+                    limit_of,
+                )
+            )
     return rows
 
 

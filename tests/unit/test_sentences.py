@@ -228,7 +228,7 @@ def test_stalled_deals(stalled: int, open_deals: int, said: str) -> None:
 
 def forecast(*rows: tuple[int, float | None]) -> list[StepForecast]:
     return [
-        StepForecast(name, label, order, deals, None, None, None, wins, None)
+        StepForecast(name, label, order, deals, 0, None, None, None, wins, None)
         for order, (name, label, (deals, wins)) in enumerate(
             zip(NAMES, LABELS, rows, strict=False), start=1
         )
@@ -254,7 +254,11 @@ def test_expected_wins(rows: Sequence[StepForecast], said: str) -> None:
 
 
 def past(expected: float | None, came: int | None, deals: int = 50) -> ForecastBacktest:
-    return ForecastBacktest(MARCH, deals, expected, came, 0, None, None)
+    """Of the deals that were open, 40 are in no earlier month."""
+    rated = 0 if expected is None else deals
+    known = (deals, rated, 2 if rated else None, True, expected, came if rated else None)
+    new = (min(rated, 40), expected, came if rated else None)
+    return ForecastBacktest(MARCH, *known, None, None, *new)
 
 
 @pytest.mark.parametrize(
@@ -292,10 +296,10 @@ def test_forecast_error(rows: Sequence[ForecastBacktest], said: str | None) -> N
 
 
 def test_forecast_trial() -> None:
-    said = sentences.forecast_trial([past(12, 10), past(5.6, 9), past(None, 3)], 180)
-    assert said.startswith("Tried on 2 past months, whose deals have had at least 180 days since: ")
-    assert "18 wins expected, 19 came." in said
-    assert "long enough" in sentences.forecast_trial([past(None, 3)], 180)
+    said = sentences.forecast_trial([past(12, 10), past(5.6, 9), past(None, 3)])
+    assert said.startswith("Tried on 80 deals open at the end of 2 past months, each once")
+    assert "18 wins expected within the horizon, 19 came." in said
+    assert "long enough" in sentences.forecast_trial([past(None, 3)])
 
 
 @pytest.mark.parametrize(
@@ -481,7 +485,7 @@ def test_a_part_of_a_month_is_compared_with_nothing() -> None:
     part = with_changes(
         part,
         funnel=[*year_before, *part.funnel],
-        win_rates=[WinRate(MARCH, 5, 5, 0.5), WinRate(YEAR_BEFORE, 20, 5, 0.8)],
+        win_rates=[WinRate(MARCH, 5, 5, 0, 0.5), WinRate(YEAR_BEFORE, 20, 5, 0, 0.8)],
     )
     assert title_of(part, "trend") == "Month by month"
     for tile in make_tiles(part)[:4]:
@@ -537,7 +541,8 @@ def test_a_past_month_shows_its_own_open_deals() -> None:
     assert title_of(later, "stalled") == (
         "Not known of March 2024. On 30 June 2024: 90 of 100 open deals have come to a halt"
     )
-    known = with_changes(later, backtest=[past(12.4, 10)])
+    unsettled = replace(past(12.4, None), is_over=False)
+    known = with_changes(later, backtest=[unsettled])
     tile = make_tiles(known)[-1]
     assert (tile.value, tile.changes) == ("50", ["at the end of Mar 2024"])
     assert title_of(known, "forecast") == (

@@ -515,16 +515,17 @@ def test_the_numbers_of_the_page_are_those_of_the_tables(
             select kpi_name, open_deals_count::text, to_char(win_rate * 100, 'FM990') || '%',
                 to_char(median_days_to_win, 'FM9990.0'), to_char(expected_wins, 'FM9990.0'),
                 to_char(open_value, 'FM999,999,990'), to_char(expected_value, 'FM999,999,990')
-            from pipedrive_analytics.pipeline_forecast where open_deals_count > 0
+            from pipedrive_analytics.pipeline_forecast
+            where open_deals_count > 0 and expected_wins is not null
             order by step_order
             """
         )
         assert opened.table("#forecast table.shown")[1:] == [list(row) for row in forecast]
         assert opened.numbers("forecast", 1, 3, 4) == demo.query(
             """
-            select open_deals_count, actual_wins, still_open_deals_count
+            select open_deals_count, actual_wins, horizon_months
             from pipedrive_analytics.pipeline_forecast_backtest
-            where month < '2024-07-01' order by month desc
+            where is_over and actual_wins is not null order by month desc
             """
         )
 

@@ -15,7 +15,7 @@ from runner.words import count, long_date, percent, rounded, short_month, tenths
 
 def make(data: ReportData) -> Section:
     """Return the forecast and its back-test; the finding is how many deals should be won."""
-    past = [row for row in data.backtest if data.is_settled(row.month) and row.month <= data.month]
+    past = [row for row in data.backtest if row.actual_wins is not None and row.month <= data.month]
     if data.is_past:
         title = expected_then(data.open_then, data.month)
         note, shown = "Open deals at the end of the month, weighted with ", None
@@ -30,7 +30,7 @@ def make(data: ReportData) -> Section:
         "there for longer than nine of ten wins took. "
     )
     last = past[-12:]
-    note += forecast_trial(last, data.mature_after_days)
+    note += forecast_trial(last)
     if not past:
         return Section("forecast", title, note, shown=shown)
     title = "; ".join(filter(None, (title, forecast_error(last))))
@@ -66,22 +66,22 @@ def _list_steps(data: ReportData) -> Table:
                 *((rounded(row.open_value), rounded(row.expected_value)) if has_value else ()),
             )
             for row in data.forecast
-            if row.open_deals_count
+            if row.open_deals_count and row.expected_wins is not None
         ],
     )
 
 
 def _list_past(past: Sequence[ForecastBacktest]) -> Table:
     return Table(
-        "Open deals at the end of past months, wins expected of them and wins since",
-        ("Month", "Open", "Expected wins", "Won", "Open still"),
+        "Open deals at the end of past months, and wins within the horizon: a deal is in several",
+        ("Month", "Open", "Expected wins", "Won", "Months"),
         [
             (
                 short_month(row.month),
                 count(row.open_deals_count),
                 tenths(row.expected_wins),
                 count(row.actual_wins),
-                count(row.still_open_deals_count),
+                count(row.horizon_months),
             )
             for row in reversed(past)
         ],

@@ -1,7 +1,6 @@
 -- A row here means a deal whose state and visits tell different stories: another current stage,
--- another first entry of a step, an end that is not that of its last attempt; or a visit that does
--- not lead to the next one, so that entries would not be advanced + skipped ahead + moved back +
--- lost + still there. Compute the deals again:
+-- another first entry of a step, another outcome than its last closing; an open visit of a deal
+-- that is not open; or a visit that does not lead to the next one. Compute the deals again:
 -- `dbt build --full-refresh --select deal_months+`.
 with
 
@@ -27,15 +26,15 @@ visits as (
         kpi_name,
         funnel_step,
         entered_at,
+        life_number,
         direction,
         next_visit_number is null as is_last,
         coalesce(
             next_visit_number <> visit_number + 1
             or exited_at > next_entered_at
-            or (direction = 'still there' and next_visit_number is not null)
-            or (direction = 'lost' and next_kpi_name is not null)
+            or (direction in ('still there', 'customer') and next_visit_number is not null)
             or (
-                direction not in ('still there', 'lost')
+                direction in ('advanced', 'skipped ahead', 'moved back')
                 and (
                     exited_at is distinct from next_entered_at
                     or next_kpi_name is distinct from following_kpi_name
@@ -52,6 +51,16 @@ visits as (
 states as (
 
     select * from {{ ref('deal_states') }}
+    where {{ is_deal_of_window(first_build=checked_var('full_check')) }}
+
+),
+
+closings as (
+
+    select
+        *,
+        lead(closing_number) over (partition by deal_id order by closing_number) is null as is_last
+    from {{ ref('deal_closings') }}
     where {{ is_deal_of_window(first_build=checked_var('full_check')) }}
 
 ),
@@ -76,10 +85,26 @@ inner join visits
     on states.deal_id = visits.deal_id and visits.is_last
 where
     states.current_kpi_name <> visits.kpi_name
+    or (states.current_kpi_name is null) <> (visits.life_number < states.lives_count)
     or (
-        states.status = 'open' and visits.direction = 'lost' and states.current_kpi_name is not null
+        (states.status = 'open' and states.current_kpi_name is not null)
+        <> (visits.direction = 'still there')
     )
-    or (states.status = 'lost' and visits.direction <> 'lost')
+    or (visits.direction = 'customer' and states.status <> 'won')
+union all
+select
+    states.deal_id,
+    'was closed otherwise' as difference
+from states
+left join closings
+    on states.deal_id = closings.deal_id and closings.is_last
+where
+    states.status <> 'open'
+    and (
+        states.status is distinct from closings.outcome
+        or coalesce(states.won_at, states.lost_at, states.deleted_at)
+        is distinct from closings.closed_at
+    )
 union all
 select
     first_visits.deal_id,
