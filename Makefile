@@ -25,7 +25,7 @@ unit: .venv/installed ## Run the tests that need no server, in seconds
 
 .PHONY: stress
 stress: .venv/installed ## Run the random tests with many more examples, for hours
-	FUNNEL_EXAMPLES=2000 FUNNEL_STORIES=1 FUNNEL_CRASHES=60 FUNNEL_RUNS=20 \
+	FUNNEL_EXAMPLES=2000 FUNNEL_STORIES=1 FUNNEL_CRASHES=60 FUNNEL_RUNS=20 FUNNEL_FAULTS=all \
 		$(BIN)/pytest -n 2 --dist worksteal tests/stress
 
 .PHONY: check

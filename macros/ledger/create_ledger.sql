@@ -7,27 +7,34 @@ begin
     if to_regnamespace('{{ meta }}') is null then
         create schema {{ meta }};
     end if;
+    if to_regclass('{{ meta }}.run_lock') is null then create table {{ meta }}.run_lock (); end if;
     if to_regclass('{{ meta }}.run_events') is null then
         create table {{ meta }}.run_events (
             run_id text not null, event text not null, happened_at timestamptz not null,
             -- started
             command text, version text, source_dt date, as_of date, months text, definition text,
-            -- ended
+            -- ended; verified has months and outcome too
             outcome text, is_complete boolean, has_marts boolean,
-            models integer, tests integer, rows_written bigint,
-            -- watermark; of verified: months and outcome
+            models integer, tests integer, rows_written bigint, warnings text,
+            -- watermark; then backfill_started, batch_ended, backfill_ended
             seen_until timestamptz, recent_rows text,
-            -- backfill_started, batch_ended, backfill_ended
             first_day date, last_day date, batch text, next_day date
         );
         {{ take_over_ledger(meta) }}
-    end if;
-    if not exists (
-        select from pg_catalog.pg_attribute
-        where attrelid = to_regclass('{{ meta }}.run_events') and attname = 'warnings'
-    ) then
-        alter table {{ meta }}.run_events add column warnings text;
-        {{ create_runs(meta) }}
+        create view {{ meta }}.runs as
+        select
+            started.run_id, started.command, started.version, started.source_dt, started.as_of,
+            started.months, started.definition, started.happened_at as started_at, ended.warnings,
+            case when ended.outcome <> 'crashed' then ended.happened_at end as finished_at,
+            coalesce(ended.outcome, 'running') as outcome,
+            coalesce(ended.is_complete, false) as is_complete,
+            coalesce(ended.has_marts, false) as has_marts, ended.models, ended.tests, ended.rows_written
+        from {{ meta }}.run_events as started
+        left join (
+            select *, row_number() over (partition by run_id order by happened_at desc) as place
+            from {{ meta }}.run_events where event = 'ended'
+        ) as ended on started.run_id = ended.run_id and ended.place = 1
+        where started.event = 'started';
     end if;
 end $ledger$;
 {%- endmacro -%}

@@ -4,9 +4,9 @@
         {%- set built = models | selectattr('status', 'equalto', 'success') | list -%}
         {%- set daily = built
             | selectattr('node.name', 'in', ['daily_activity_stats', 'daily_deal_stats']) | list -%}
-        {%- set marts = built | selectattr('node.name', 'in', [
-            'deal_months', 'deal_stage_visits', 'deal_steps', 'deal_values', 'deal_states',
-            'monthly_stats_by_owner'
+        {%- set of_deals = built | selectattr('node.name', 'in', [
+            'deal_months', 'deal_first_statuses', 'deal_stage_visits', 'deal_closings', 'deal_steps',
+            'deal_values', 'deal_states'
         ]) | list -%}
         {%- set bad = results | selectattr('status', 'in', ['error', 'fail']) | list -%}
         {%- set rows = built | map(attribute='adapter_response')
@@ -22,7 +22,7 @@
             {{ dbt.current_timestamp() }},
             '{{ "failed" if bad else "success" }}',
             {{ daily | length == 2 }},
-            {{ marts | length == 6 }},
+            {{ of_deals | length == 7 }},
             {{ built | length }},
             {{ results | selectattr('node.resource_type', 'equalto', 'test') | list | length }},
             {{ rows | select('gt', 0) | sum }},

@@ -11,16 +11,16 @@
         {%- endfor -%}
         {%- if daily | select('in', selected_resources) | list -%}
             {%- for month in window_months(first_build=not built | select | list) -%}
-                {%- do months.append('%04d-%02d' | format(month // 12, month % 12 + 1)) -%}
+                {%- do months.append(month.strftime('%Y-%m')) -%}
             {%- endfor -%}
         {%- endif -%}
-        {#- Without the seed, a run counts by the definition of the run before it. -#}
-        {%- set definition = "coalesce((select definition from " ~ meta
+        {#- Without the seed, a run counts by that of the run before it. -#}
+        {%- set seed = "coalesce((select split_part(definition, ' ', 1) from " ~ meta
             ~ ".runs order by started_at desc limit 1), '')" -%}
         {%- if 'seed.funnel.funnel_steps' in selected_resources -%}
-            {%- set definition =
-                "'" ~ graph.nodes['seed.funnel.funnel_steps'].checksum.checksum ~ "'" -%}
+            {%- set seed = "'" ~ graph.nodes['seed.funnel.funnel_steps'].checksum.checksum ~ "'" -%}
         {%- endif -%}
+        {%- set vars = [checked_var('timezone'), checked_var('won_step')] | join(' ') -%}
         {%- set builds_deals = 'model.funnel.deal_stage_visits' in selected_resources
             or 'model.funnel.deal_states' in selected_resources -%}
         {{ create_ledger(meta) }}
@@ -30,7 +30,7 @@
             '{{ command[0] | string | replace("'", "''") }}',
             '{{ command[1] | string | replace("'", "''") }}',
             {{ source_dt() }}, {{ "cast('" ~ as_of_date() ~ "' as date)" if builds_deals else 'null' }},
-            '{{ months | join(" ") }}', {{ definition }};
+            '{{ months | join(" ") }}', {{ seed }} || ' {{ vars | replace("'", "''") }}';
         commit
     {%- endif -%}
 {%- endmacro -%}

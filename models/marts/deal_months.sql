@@ -1,5 +1,4 @@
 {{ config(materialized='incremental', incremental_strategy='append') }}
-{%- set news_begin = day_start(known_through() + modules.datetime.timedelta(days=1)) %}
 
 with
 
@@ -12,7 +11,7 @@ events as (
     where
         deal_id is not null
         {%- if is_incremental() %}
-            and ({{ in_window('change_time') }} or change_time >= {{ news_begin }})
+            and {{ in_window('change_time') }}
         {%- endif %}
         and {{ is_known('change_time') }}
     union all
@@ -25,7 +24,7 @@ events as (
         and is_done
         and funnel_step is not null
         {%- if is_incremental() %}
-            and ({{ in_window('due_to') }} or due_to >= {{ news_begin }})
+            and {{ in_window('due_to') }}
         {%- endif %}
         and {{ is_known('due_to') }}
 
@@ -41,5 +40,5 @@ from events
         deal_id,
         month
     from {{ this }}
-    where {{ is_month_of_deals() }}
+    where month in ('{{ window_months() | join("', '") }}')
 {%- endif %}

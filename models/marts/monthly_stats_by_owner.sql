@@ -2,8 +2,7 @@
     config(
         materialized='incremental',
         incremental_strategy='append',
-        full_refresh=false,
-        pre_hook="{{ delete_months() }}"
+        full_refresh=false
     )
 }}
 

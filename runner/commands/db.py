@@ -104,7 +104,7 @@ def exec_(invocation: Invocation, command: tuple[str, ...]) -> int:
 
 
 def _run(command: Sequence[str]) -> int:
-    """Run a program to its end, which comes early where this process is told to stop."""
+    """Run a program to its end, which comes early where this process has to stop."""
     try:
         child = subprocess.Popen(command)  # noqa: S603 - the bundled psql, or the user's own
     except OSError as error:

@@ -12,7 +12,7 @@ from runner.errors import ExitCode
 )
 @command_options
 def doctor(invocation: Invocation, performance: bool) -> ExitCode:
-    """Look for what a run needs and does not find, and tell how to mend it.
+    """Look for what a run needs and does not find, and say how to fix it.
 
     Example: funnel doctor --target prod
     """

@@ -4,7 +4,6 @@ import click
 
 from runner.commands.options import Invocation, command_options
 from runner.errors import ExitCode
-from runner.words import plural
 
 
 @click.command()
@@ -22,10 +21,11 @@ from runner.words import plural
 def verify(
     invocation: Invocation, first: str | None, last: str | None, repair: bool, wait: float
 ) -> ExitCode:
-    """Count again straight from the raw rows, and compare with what is stored.
+    """Compute again straight from the raw rows, and compare with what is stored.
 
     Finds what a run cannot notice: rows deleted long ago, events moved out of an old month in
-    place, hand edits, a changed funnel. Whole months are compared; drift ends with exit code 1.
+    place, hand edits, a changed funnel. Whole months are compared, and all deals; drift ends with
+    exit code 1.
     Rows loaded since the last run are drift as well: verify right after `funnel run`.
 
     Example: funnel verify --from 2023-01-01 --repair
@@ -37,16 +37,15 @@ def verify(
     end = invocation.date_option("--to", last, allow_future=True) if last else None
     found = compare(invocation.project, console, begin, end, repair=repair, wait=wait)
     console.show(found.draw(), found.document())
-    drifted = len({drift.month for drift in found.drift})
-    days = f"{found.first_day} to {found.last_day}"
-    if not drifted:
-        console.say(f"{days}: every count is what the raw rows give")
-    elif found.repaired_months:
+    said = f"{found.first_day} to {found.last_day}: "
+    if found.is_right:
+        console.say(f"{said}every count and every deal is what the raw rows give")
+    elif repair:
         verdict = "repaired" if found.exit_code is ExitCode.DONE else "NOT repaired"
-        console.say(f"{days}: {plural(drifted, 'month')} drifted, {verdict}", even_if_quiet=True)
+        console.say(f"{said}{found.what_drifted} drifted, {verdict}", even_if_quiet=True)
     else:
         console.say(
-            f"{days}: {plural(drifted, 'month')} drifted. To repair: funnel verify --repair",
+            f"{said}{found.what_drifted} drifted. To repair: funnel verify --repair",
             even_if_quiet=True,
         )
     return found.exit_code

@@ -1,4 +1,4 @@
-"""What is missing for a run, and how to mend it."""
+"""What is missing for a run, and how to fix it."""
 
 import importlib.metadata
 import os

@@ -16,17 +16,18 @@ from psycopg2.extensions import connection as Connection  # noqa: N812 - a class
 
 from runner.console import Console
 from runner.errors import ExitCode, FunnelError
-from runner.months.ledger import EVENTS, create_ledger, has_ledger, record
+from runner.months.ledger import has_ledger, record
 from runner.months.pipeline import Pipeline, RunOptions, RunReport, open_pipeline
 from runner.months.window import Window, window_between
 from runner.project import META, Project
-from runner.warehouse.connection import DAILY_TABLES
+from runner.warehouse.connection import DAILY_TABLES, OWNER_TABLE
+from runner.warehouse.meta import EVENTS
 
 HOW_TO_RESUME = "To go on from here: funnel backfill --resume"
 BATCH_MONTHS = {"month": 1, "quarter": 3, "year": 12, "all": None}
 """Sizes of a batch in calendar months; `all` is one batch."""
 
-_BATCH_MODELS = (*DAILY_TABLES, "monthly_stats_by_owner")
+_BATCH_MODELS = (*DAILY_TABLES, OWNER_TABLE)
 """What all batches but the last one build: what is made month by month.
 
 A deal lives through many months, so deals are computed once, by the last batch, for all months.
@@ -102,7 +103,7 @@ def run_backfill(
                     report = pipeline.process(
                         window,
                         _batch_options(window, windows, options),
-                        deals_from=backfill.first.replace(day=1),
+                        batches_from=backfill.first.replace(day=1),
                     )
                     reasons |= report.plan.reasons
                     if report.exit_code is not ExitCode.DONE:
@@ -120,7 +121,7 @@ def run_backfill(
 
 
 def _batch_pipeline(pipeline: Pipeline, backfill: Backfill, windows: Sequence[Window]) -> Pipeline:
-    """Return the pipeline under the backfill's name; several batches are told of in a bar."""
+    """Return the pipeline under the backfill's name; several batches show a bar."""
     console = pipeline.console
     if len(windows) > 1:
         console = replace(console, quiet=True)
@@ -132,7 +133,7 @@ def _batch_options(window: Window, windows: Sequence[Window], options: RunOption
     options = replace(options, with_freshness=options.with_freshness and is_first)
     if is_last:
         return options
-    # What they read is made anew by the first batch, and by the last one, which builds everything.
+    # What they read is made by the first batch, and by the last one, which builds everything.
     select = tuple(f"+{model}" if is_first else model for model in _BATCH_MODELS)
     return replace(options, select=select, with_tests=False, with_healing=False)
 
@@ -172,7 +173,6 @@ def _begin(connection: Connection, schema: str, backfill: Backfill | None) -> tu
                 hint="Start one: funnel backfill --from 2024-01-01 --to 2024-03-31",
             )
         return unfinished[-1]
-    create_ledger(connection, schema)
     backfill_id = str(uuid4())
     record(
         connection,

@@ -11,7 +11,6 @@ from collections.abc import Collection, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import date, datetime, timedelta
-from pathlib import Path
 from typing import Any, Literal
 
 from psycopg2 import sql
@@ -21,11 +20,10 @@ from psycopg2.extras import RealDictCursor
 from runner.errors import FunnelError
 from runner.months.late_rows import Watermark
 from runner.months.window import months_between
+from runner.project import Project
 from runner.warehouse.connection import reading, table_exists
+from runner.warehouse.meta import EVENTS, create_ledger
 
-EVENTS = "run_events"
-
-_MACROS = Path(__file__).resolve().parents[2] / "macros" / "ledger"
 _OF_EARLIER_VERSIONS = ("runs", "verified_months", "backfills")
 
 
@@ -77,6 +75,8 @@ class Ledger:
             a run that failed has counted one daily table of the month under another.
         deals_known_through: The day through which the marts know all events; None where no run
             has said so.
+        deals_definitions: The definitions under which deals were computed: one, unless a run did
+            not come to its end, or plain dbt ran.
     """
 
     last_run: RecordedRun | None = None
@@ -84,6 +84,7 @@ class Ledger:
     watermark: Watermark | None = None
     definitions: Mapping[str, Collection[str]] = field(default_factory=dict)
     deals_known_through: date | None = None
+    deals_definitions: Collection[str] = ()
 
 
 @dataclass(frozen=True)
@@ -94,42 +95,30 @@ class VerifiedMonth:
     has_drifted: bool
 
 
-def hash_definition(root: Path) -> str:
-    """Return the hash of `seeds/funnel_steps.csv` as dbt and so the ledger has it."""
-    text = (root / "seeds" / "funnel_steps.csv").read_text(encoding="utf-8")
-    return hashlib.sha256(text.strip().encode()).hexdigest()
+def read_definition(project: Project) -> str:
+    """Return what defines stored rows, as the macro record_run_start writes it down.
 
-
-def create_ledger(connection: Connection, schema: str) -> None:
-    """Create the ledger where there is none, with what an earlier version has recorded.
-
-    Raises:
-        psycopg2.Error: This role may not.
+    The hash that dbt has of `seeds/funnel_steps.csv`, and the vars `timezone` and `won_step`.
     """
-    statement = "{{ create_ledger(meta) }}"
-    for name in ("create_ledger", "take_over_ledger", "create_runs"):
-        text = (_MACROS / f"{name}.sql").read_text(encoding="utf-8")
-        body = text[text.index("-%}") + 3 : text.rindex("{%-")]
-        statement = statement.replace(f"{{{{ {name}(meta) }}}}", body)
-    with connection.cursor() as cursor:
-        cursor.execute(
-            statement.replace("{{ meta }}", sql.Identifier(schema).as_string(connection))
-        )
+    text = (project.root / "seeds" / "funnel_steps.csv").read_text(encoding="utf-8")
+    seed = hashlib.sha256(text.strip().encode()).hexdigest()
+    return f"{seed} {project.var('timezone')} {project.var('won_step')}"
+
+
+def find_changes(before: str, now: str) -> tuple[str, ...]:
+    """Return what differs between two definitions. Earlier versions noted the seed's hash only."""
+    names = ("seeds/funnel_steps.csv", "timezone", "won_step")
+    parts = zip(names, before.split(" ", 2), now.split(" ", 2), strict=False)
+    return tuple(name for name, old, new in parts if old != new)
 
 
 def has_ledger(connection: Connection, schema: str) -> bool:
     """Return whether there is a ledger; that of an earlier version is taken over."""
-    tables = (EVENTS, *_OF_EARLIER_VERSIONS)
-    if not any(table_exists(connection, schema, table) for table in tables):
+    if table_exists(connection, schema, EVENTS):
+        return True
+    if not any(table_exists(connection, schema, table) for table in _OF_EARLIER_VERSIONS):
         return False
-    query = """
-        select from pg_catalog.pg_attribute
-        where attrelid = to_regclass(%s) and attname = 'warnings'
-    """
-    with connection.cursor() as cursor:
-        cursor.execute(query, (sql.Identifier(schema, EVENTS).as_string(connection),))
-        if cursor.rowcount == 0:
-            create_ledger(connection, schema)
+    create_ledger(connection, schema)
     return True
 
 
@@ -177,13 +166,14 @@ def find_own_run(connection: Connection, schema: str) -> str:
 
 def read_ledger(connection: Connection, schema: str) -> Ledger:
     """Return what the runs so far have left on record; the ledger has to be there."""
-    seen_until, recent_rows = _ask(connection, schema, _WATERMARK, EVENTS)[0]
+    [(seen_until, recent_rows)] = _ask(connection, schema, _WATERMARK, EVENTS)
     return Ledger(
-        _read_last_run(connection, schema, "months <> ''"),
+        _read_last_run(connection, schema, "months <> '' or as_of is not null"),
         _read_last_run(connection, schema, "outcome = 'success' and is_complete"),
         Watermark(seen_until, recent_rows) if seen_until else None,
         _read_definitions(connection, schema),
         _read_deals_known_through(connection, schema),
+        {definition for *_, definition in _ask(connection, schema, _RUNS_OF_DEALS)},
     )
 
 
@@ -209,28 +199,42 @@ _WATERMARK = """
         )
 """
 
+# The last run of funnel that has computed all deals it had to, and those after it: one that did not
+# come to its end has computed some deals, and so has plain dbt or a selection, which know no plan.
+_RUNS_OF_DEALS = """
+    select
+        has_marts and command like 'funnel %' and command not like '%--select' as has_learned,
+        has_marts and as_of = source_dt as has_window,
+        as_of,
+        months,
+        definition
+    from {0}
+    where as_of is not null and started_at >= (
+        select
+            coalesce(
+                max(
+                    case
+                        when has_marts and command like 'funnel %' and command not like '%--select'
+                            then started_at
+                    end
+                ),
+                min(started_at)
+            )
+        from {0}
+    )
+    order by started_at
+"""
+
 
 def _read_deals_known_through(connection: Connection, schema: str) -> date | None:
     """Return the day through which the marts know all events; None where no run has said so.
 
-    The runner has told its own runs what the marts knew before, and they have learned the rest.
     Plain dbt learns what its months hold, which is all where they reach back to what was known. A
     run that did not come to its end may have set some tables back.
     """
-    query = """
-        select has_marts and command like 'funnel %', has_marts and as_of = source_dt, as_of, months
-        from {0}
-        where as_of is not null and started_at >= (
-            select coalesce(
-                max(case when has_marts and command like 'funnel %' then started_at end),
-                min(started_at)
-            )
-            from {0}
-        )
-        order by started_at
-    """
     known: date | None = None
-    for has_learned, has_window, as_of, months in _ask(connection, schema, query):
+    runs = _ask(connection, schema, _RUNS_OF_DEALS)
+    for has_learned, has_window, as_of, months, _ in runs:
         unknown = months_between(known + timedelta(days=1), as_of) if known else ()
         if known is None or has_learned or (has_window and set(unknown) <= set(months.split())):
             known = as_of

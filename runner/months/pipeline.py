@@ -3,7 +3,7 @@
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from datetime import date
 from typing import Any
 
@@ -14,7 +14,7 @@ from runner import __version__
 from runner.console import Console
 from runner.errors import ExitCode, FunnelError
 from runner.months.ledger import close_open_runs, find_own_run, record
-from runner.months.plan import Plan, make_plan
+from runner.months.plan import DEALS, Plan, make_plan
 from runner.months.state import State, read_state
 from runner.months.window import Window
 from runner.project import AUDIT, META, Project
@@ -23,7 +23,7 @@ from runner.show.views import nest_in_months
 from runner.transform.dbt_runner import Dbt
 from runner.transform.failing_rows import keep_failing_rows
 from runner.transform.results import NodeResult, count_statuses, exit_code, problems
-from runner.warehouse.connection import DAILY_TABLES, MART_TABLES, open_warehouse
+from runner.warehouse.connection import DAILY_TABLES, DEAL_TABLES, OWNER_TABLE, open_warehouse
 from runner.warehouse.lock import LockLost, hold_lock
 
 
@@ -112,14 +112,14 @@ class Pipeline:
         return [f"funnel {self.command}", f"funnel {__version__}"]
 
     def process(
-        self, window: Window, options: RunOptions, *, deals_from: date | None = None
+        self, window: Window, options: RunOptions, *, batches_from: date | None = None
     ) -> RunReport:
         """Process a window and what is to be healed beside it.
 
         Args:
             window: What to process.
             options: What to do beside.
-            deals_from: First day of what earlier windows processed without computing deals.
+            batches_from: First day of what earlier windows processed without computing deals.
 
         Raises:
             FunnelError: It could not run. Failed models, tests and sources are in the report.
@@ -130,14 +130,14 @@ class Pipeline:
             self.state,
             with_healing=options.with_healing,
             requested=self.command != "run",
-            deals_from=deals_from,
+            batches_from=batches_from,
         )
         self.console.say(plan.describe())
         if plan.outdated_months:
             self.console.warn(plan.warning())
         results = self._build(plan, options)
         built = {result.name for result in results if result.status == "pass"}
-        if plan.watermark and built.issuperset((*DAILY_TABLES, *MART_TABLES)):
+        if plan.watermark and built.issuperset((*DAILY_TABLES, *DEAL_TABLES, OWNER_TABLE)):
             meta = self.project.schema(META)
             run_id = find_own_run(self.connection, meta)
             record(self.connection, meta, run_id, "watermark", **asdict(plan.watermark))
@@ -149,27 +149,37 @@ class Pipeline:
         return RunReport(plan, results, time.monotonic() - begin, latest)
 
     def _build(self, plan: Plan, options: RunOptions) -> tuple[NodeResult, ...]:
-        dbt_vars = {
-            **plan.window.dbt_vars(),
-            # All of them, so that the tests of a first build read its whole history.
-            "reprocess_months": list(plan.months),
-            "recorded_as": self.recorded_as,
-        }
-        if self.command == "rebuild":  # what was counted before is to change
-            dbt_vars["min_kept_ratio"] = 0
-        if options.lock_timeout is not None:
-            dbt_vars["lock_timeout"] = options.lock_timeout
-        dbt = self.dbt.with_vars(dbt_vars)
+        # All its months, so that the tests of a first build read its whole history.
+        dbt = self._dbt(replace(plan.window, reprocess_months=plan.months), options)
         freshness = dbt.freshness() if options.with_freshness else ()
         if exit_code(freshness) is not ExitCode.DONE:
             self.console.warn(
                 "nothing was built, because a source is stale; --no-freshness builds anyway"
             )
             return freshness
-        with self.console.progress("Building") as progress:
-            built = dbt.build(options.select, with_tests=options.with_tests, progress=progress)
+        deals_window = None if options.select else plan.deals_window()
+        exclude = [DEALS] if deals_window else []
+        built = self._build_models(dbt, options, options.select, exclude)
+        if deals_window and exit_code(built) is ExitCode.DONE:
+            built += self._build_models(self._dbt(deals_window, options), options, [DEALS], [])
         audit = self.project.schema(AUDIT)
         return freshness + keep_failing_rows(self.connection, audit, built, self.console)
+
+    def _build_models(
+        self, dbt: Dbt, options: RunOptions, select: Sequence[str], exclude: Sequence[str]
+    ) -> tuple[NodeResult, ...]:
+        with self.console.progress("Building") as progress:
+            return dbt.build(select, exclude, with_tests=options.with_tests, progress=progress)
+
+    def _dbt(self, window: Window, options: RunOptions) -> Dbt:
+        dbt_vars: dict[str, Any] = {**window.dbt_vars(), "recorded_as": self.recorded_as}
+        if options.select:
+            dbt_vars["recorded_as"][0] += " --select"
+        if self.command == "rebuild":  # what was counted before is to change
+            dbt_vars["min_kept_ratio"] = 0
+        if options.lock_timeout is not None:
+            dbt_vars["lock_timeout"] = options.lock_timeout
+        return self.dbt.with_vars(dbt_vars)
 
 
 @contextmanager

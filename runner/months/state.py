@@ -8,7 +8,7 @@ from psycopg2 import sql
 from psycopg2.extensions import connection as Connection  # noqa: N812 - a class in lower case
 
 from runner.months.late_rows import LateRows, Watermark, find_late_rows
-from runner.months.ledger import Ledger, has_ledger, hash_definition, read_ledger
+from runner.months.ledger import Ledger, find_changes, has_ledger, read_definition, read_ledger
 from runner.months.window import days_of, months_between
 from runner.project import ANALYTICS, META, Project
 from runner.warehouse.connection import DAILY_TABLES, reading
@@ -24,7 +24,7 @@ class State:
         late_rows: Rows loaded since the last run that counted all that was loaded, by the month of
             their event, whichever that is.
         watermark: The moment of this look: up to then all is counted once the late rows are.
-        definition: The hash of the funnel's definition as it is now.
+        definition: What defines stored rows, as it is now.
         ledger: What the runs so far have left on record.
         estimated_rows: Rows of each raw table of events by the server's statistics; -1 where it
             has never gathered any, 0 for a view.
@@ -48,13 +48,29 @@ class State:
         return max((max(days) for days in self.built.values() if days), default=None)
 
     @property
-    def outdated_months(self) -> tuple[str, ...]:
-        """The months counted under another definition of the funnel, oldest first."""
-        return tuple(
-            month
-            for month, hashes in sorted(self.ledger.definitions.items())
-            if any(one != self.definition for one in hashes)
-        )
+    def outdated_months(self) -> dict[str, set[str]]:
+        """The months counted under another definition, oldest first, each with what has changed."""
+        found = {}
+        for month, definitions in sorted(self.ledger.definitions.items()):
+            # Which step wins says nothing of how many deals reach it.
+            changes = self._find_changes(definitions) - {"won_step"}
+            if changes:
+                found[month] = changes
+        return found
+
+    @property
+    def changes(self) -> tuple[str, ...]:
+        """What has changed since the months built were counted, or the deals computed."""
+        of_months = {name for names in self.outdated_months.values() for name in names}
+        return tuple(sorted(of_months.union(self.changes_for_deals)))
+
+    @property
+    def changes_for_deals(self) -> tuple[str, ...]:
+        """What has changed since the deals were computed."""
+        return tuple(sorted(self._find_changes(self.ledger.deals_definitions)))
+
+    def _find_changes(self, definitions: Collection[str]) -> set[str]:
+        return {name for one in definitions for name in find_changes(one, self.definition)}
 
     def built_through(self, month: str) -> date | None:
         """Return the last day of a month that either daily table holds."""
@@ -111,7 +127,7 @@ def read_state(connection: Connection, project: Project) -> State:
             built=built,
             late_rows=late_rows,
             watermark=watermark,
-            definition=hash_definition(project.root),
+            definition=read_definition(project),
             ledger=ledger,
             estimated_rows={table: sizes[table] for table in raw},
         )

@@ -9,6 +9,7 @@ from psycopg2.extensions import connection as Connection  # noqa: N812 - a class
 
 from runner.months.backfill import Backfill, find_unfinished
 from runner.months.ledger import RecordedRun, read_verified_months
+from runner.months.plan import have_changed
 from runner.months.state import read_state
 from runner.months.window import months_between
 from runner.project import META, Project
@@ -32,7 +33,8 @@ class Status:
         drifted_months: Months that were wrong when last verified, and not processed since.
         verified_at: When the month was verified whose verification is the oldest; None where any
             month built was never verified.
-        outdated_months: Months counted under another definition of the funnel.
+        outdated_months: Months counted under another definition.
+        outdated_by: What has changed since these months were counted, or deals computed.
         unfinished_backfill: What `funnel backfill --resume` would go on with.
         last_loaded_at: When the newest row of each raw table of events was loaded.
         running: Who holds the lock and since when, or nothing.
@@ -46,6 +48,7 @@ class Status:
     drifted_months: tuple[str, ...]
     verified_at: datetime | None
     outdated_months: tuple[str, ...]
+    outdated_by: tuple[str, ...]
     unfinished_backfill: Backfill | None
     last_loaded_at: dict[str, datetime | None]
     running: str
@@ -64,13 +67,22 @@ class Status:
             "built": f"{self.first_day} to {self.last_day}" if self.first_day else "nothing yet",
             "gaps": ", ".join(self.gaps) or ("none" if self.first_day else ""),
             "drift": self._describe_drift() if self.first_day else "",
-            "old definition": ", ".join(self.outdated_months),
+            "old definition": self._describe_outdated(),
             "to resume": f"{left.command} {left.next_day} to {left.last}" if left else "",
         }
         for table, moment in self.last_loaded_at.items():
             lines[f"{table} loaded"] = minute(moment)
         rows = [line for line in lines.items() if line[1]]
         return TextTable((), rows, names=1, has_note=True).draw()
+
+    def _describe_outdated(self) -> str:
+        if not self.outdated_by:
+            return ""
+        changed = have_changed(self.outdated_by)
+        if not self.outdated_months:
+            return f"deals: {changed}; funnel run computes them again"
+        begin = f"funnel rebuild --from {self.outdated_months[0]}-01"
+        return f"{', '.join(self.outdated_months)}: {changed}; count them again: {begin}"
 
     def _describe_drift(self) -> str:
         if self.drifted_months:
@@ -104,7 +116,8 @@ def read_status(project: Project) -> Status:
                 month for month in built if month in verified and verified[month].has_drifted
             ),
             verified_at=min(moments) if moments and len(moments) == len(built) else None,
-            outdated_months=state.outdated_months,
+            outdated_months=tuple(state.outdated_months),
+            outdated_by=state.changes,
             unfinished_backfill=unfinished[-1][1] if unfinished else None,
             last_loaded_at=read_load_times(connection, project),
             running=describe_holder(connection, meta),
@@ -114,7 +127,7 @@ def read_status(project: Project) -> Status:
 def _describe_run(run: RecordedRun | None) -> str:
     if run is None:
         return "none"
-    months = f"{run.months[0]} to {run.months[-1]}" if run.months else "no month"
+    months = f"{run.months[0]} to {run.months[-1]}" if run.months else "deals"
     return f"{run.command}, {run.outcome}, {months}, began {minute(run.started_at)}"
 
 

@@ -1,7 +1,7 @@
-"""Verification: count again straight from the raw rows, and compare with what is stored.
+"""Verification: compute again straight from the raw rows, and compare with what is stored.
 
-The counts are those of the daily models' own queries, so that there is one definition of them; here
-they go to temporary tables, over all months instead of a window. This finds what no watermark can:
+The queries are the models' own, so that there is one definition of each number; here they go to
+temporary tables, over all months and deals instead of a window. This finds what no watermark can:
 rows deleted long ago, an event moved in place out of an old month, hand edits, a changed funnel.
 """
 
@@ -19,14 +19,11 @@ from runner.errors import ExitCode, FunnelError
 from runner.months.backfill import Backfill
 from runner.months.ledger import find_own_run, record
 from runner.months.pipeline import Pipeline, RunOptions, open_pipeline
-from runner.months.window import Window, days_of
+from runner.months.window import EARLIEST, Window, days_of, window_between
 from runner.project import ANALYTICS, META, REPORTING, Project
 from runner.text_table import TextTable
 from runner.transform.results import describe_problems, exit_code
-from runner.warehouse.connection import (
-    DAILY_TABLES,
-    table_exists,
-)
+from runner.warehouse.connection import DAILY_TABLES, DEAL_TABLES, OWNER_TABLE, table_exists
 from runner.words import count, plural
 
 _STAGING = ("funnel_steps", "path:models/staging")
@@ -68,7 +65,8 @@ class Verification:
     Args:
         first_day: First day compared.
         last_day: Last day compared.
-        drift: What differed, oldest first.
+        drift: What differed in a month, oldest first.
+        deals: How many deals differed, by table.
         repaired_months: Months that were processed again because of it, as 'YYYY-MM'.
         exit_code: Done, or the data failed: there is drift now.
     """
@@ -76,8 +74,22 @@ class Verification:
     first_day: date
     last_day: date
     drift: tuple[Drift, ...]
+    deals: Mapping[str, int]
     repaired_months: tuple[str, ...] = ()
     exit_code: ExitCode = ExitCode.DONE
+
+    @property
+    def is_right(self) -> bool:
+        """Whether nothing differed."""
+        return not self.drift and not self.deals
+
+    @property
+    def what_drifted(self) -> str:
+        """What differed, in a few words."""
+        months = len({drift.month for drift in self.drift})
+        words = [plural(months, "month")] if months else []
+        words += [plural(max(self.deals.values()), "deal")] if self.deals else []
+        return " and ".join(words)
 
     def document(self) -> dict[str, Any]:
         """Return the verification as `--json` prints it."""
@@ -85,6 +97,7 @@ class Verification:
             "first_day": self.first_day,
             "last_day": self.last_day,
             "drift": [asdict(drift) for drift in self.drift],
+            "deals": dict(self.deals),
             "repaired_months": list(self.repaired_months),
             "exit_code": int(self.exit_code),
         }
@@ -100,7 +113,9 @@ class Verification:
             tables.setdefault((drift.month, drift.kpi_name, stored, counted), []).append(place)
         rows = [(*numbers, ", ".join(places)) for numbers, places in tables.items()]
         header = ("month", "KPI", "stored", "true", "in") if rows else ()
-        return TextTable(header, rows, has_note=True).draw()
+        counts = TextTable(header, rows, has_note=True).draw() if rows else ""
+        deals = [f"{plural(number, 'deal')} of {table}" for table, number in self.deals.items()]
+        return "\n".join(line for line in [counts, *deals] if line)
 
 
 def verify(
@@ -135,9 +150,8 @@ def verify(
                 f"cannot read the raw tables: {describe_problems(results)}",
                 hint="`funnel doctor` looks for what is missing.",
             )
-        drift = _compare(pipeline, everything)
-        found = Verification(everything.first, everything.last, drift)
-        if not drift:
+        found = _compare(pipeline, everything)
+        if found.is_right:
             return found
         if not repair:
             return replace(found, exit_code=ExitCode.DATA_FAILED)
@@ -167,22 +181,22 @@ def _find_range(pipeline: Pipeline, first: date | None, last: date | None) -> Ba
 
 def _repair(pipeline: Pipeline, everything: Backfill, found: Verification) -> Verification:
     months = tuple(sorted({drift.month for drift in found.drift}))
-    *others, latest = months
+    *others, latest = months or (f"{everything.last:%Y-%m}",)
     window = Window(
         min(max(days_of(latest)), everything.last),
         backfill_period=0,
         reprocess_months=tuple(others),
     )
     options = RunOptions(with_tests=False, with_freshness=False, with_healing=False)
-    report = pipeline.process(window, options)
+    report = pipeline.process(window, options, batches_from=EARLIEST if found.deals else None)
     code = report.exit_code
     pipeline.console.say(describe_problems(report.results, with_warnings=False))
-    if code is ExitCode.DONE and _compare(pipeline, everything):
+    if code is ExitCode.DONE and not _compare(pipeline, everything).is_right:
         code = ExitCode.DATA_FAILED
     return replace(found, repaired_months=months, exit_code=code)
 
 
-def _compare(pipeline: Pipeline, everything: Backfill) -> tuple[Drift, ...]:
+def _compare(pipeline: Pipeline, everything: Backfill) -> Verification:
     found: list[Drift] = []
     windows = list(everything.batches())
     total = sum(window.months for window in windows)
@@ -193,11 +207,52 @@ def _compare(pipeline: Pipeline, everything: Backfill) -> tuple[Drift, ...]:
             found += drift
             if advance:
                 advance(window.months)
-    return tuple(sorted(found, key=lambda drift: (drift.month, drift.table, drift.kpi_name)))
+        deals = _compare_deals(pipeline)
+    found.sort(key=lambda drift: (drift.month, drift.table, drift.kpi_name))
+    return Verification(everything.first, everything.last, tuple(found), deals)
+
+
+def _compare_deals(pipeline: Pipeline) -> dict[str, int]:
+    """Return how many deals differ, by table, as of the day through which they are known."""
+    as_of = pipeline.state.ledger.deals_known_through or pipeline.state.last_day
+    assert as_of  # noqa: S101 - see _find_range
+    dbt = pipeline.dbt.with_vars(window_between(EARLIEST, as_of).dbt_vars())
+    queries = dbt.compile(DEAL_TABLES)
+    analytics = pipeline.project.schema(ANALYTICS)
+    found = {}
+    with pipeline.connection as connection, connection.cursor() as cursor:
+        cursor.execute("set local enable_nestloop = off; set local jit = off")
+        for table in DEAL_TABLES:
+            true = _true(table)
+            cursor.execute(_keep(true, queries[table]))
+            parts = {
+                "columns": _columns(tuple(dbt.manifest.nodes[f"model.funnel.{table}"].columns)),
+                "true": true,
+                "stored": sql.Identifier(analytics, table),
+            }
+            # The query of deal_months returns what its table lacks.
+            query = _MISSING_DEALS if table == "deal_months" else _DEAL_DRIFT
+            cursor.execute(sql.SQL(query).format(**parts))
+            (number,) = cursor.fetchone() or (0,)
+            if number:
+                found[table] = number
+    return found
+
+
+_MISSING_DEALS = "select count(distinct deal_id) from {true}"
+
+_DEAL_DRIFT = """
+    select count(distinct deal_id)
+    from (
+        (select {columns} from {stored} except all select {columns} from {true})
+        union all
+        (select {columns} from {true} except all select {columns} from {stored})
+    ) as differing
+"""
 
 
 def _compare_window(pipeline: Pipeline, window: Window) -> list[Drift]:
-    queries = pipeline.dbt.with_vars(window.dbt_vars()).compile(DAILY_TABLES)
+    queries = pipeline.dbt.with_vars(window.dbt_vars()).compile((*DAILY_TABLES, OWNER_TABLE))
     analytics = pipeline.project.schema(ANALYTICS)
     reporting = pipeline.project.schema(REPORTING)
     limits = {
@@ -206,11 +261,8 @@ def _compare_window(pipeline: Pipeline, window: Window) -> list[Drift]:
     }
     found: list[Drift] = []
     with pipeline.connection as connection, connection.cursor() as cursor:
-        for daily in DAILY_TABLES:
-            cursor.execute(
-                sql.SQL("create temporary table {} on commit drop as ").format(_true(daily))
-                + sql.SQL(queries[daily].replace("{", "{{").replace("}", "}}")).format()
-            )
+        for table, query in queries.items():
+            cursor.execute(_keep(_true(table), query))
         for daily, kpi_columns in _KPI_COLUMNS.items():
             names = {
                 "kpi_columns": _columns(kpi_columns),
@@ -223,6 +275,8 @@ def _compare_window(pipeline: Pipeline, window: Window) -> list[Drift]:
         names = {f"true_{daily}": _true(daily) for daily in DAILY_TABLES}
         names["monthly_stats"] = sql.Identifier(reporting, "monthly_stats")
         found += _find_drift(cursor, "monthly_stats", _FUNNEL_DRIFT, names, limits)
+        names = {"stored": sql.Identifier(analytics, OWNER_TABLE), "true": _true(OWNER_TABLE)}
+        found += _find_drift(cursor, OWNER_TABLE, _OWNER_DRIFT, names, limits)
     return found
 
 
@@ -308,6 +362,33 @@ _FUNNEL_DRIFT = """
 """
 
 
+_OWNER_DRIFT = """
+    select
+        to_char(coalesce(stored.month, counted.month), 'YYYY-MM'),
+        coalesce(stored.kpi_name, counted.kpi_name),
+        cast(sum(stored.deals_count) as bigint),
+        cast(sum(counted.deals_count) as bigint),
+        count(*) filter (
+            where (stored.kpi_name, stored.step_order, stored.deals_count, stored.owner_deals_count)
+            is distinct from
+            (counted.kpi_name, counted.step_order, counted.deals_count, counted.owner_deals_count)
+        )
+    from {true} as counted
+    full outer join (
+        select * from {stored} where month >= %(first_day)s and month < %(end_day)s
+    ) as stored
+        on counted.month = stored.month
+        and counted.funnel_step = stored.funnel_step
+        and coalesce(counted.owner_id, -1) = coalesce(stored.owner_id, -1)
+    group by 1, 2
+    having bool_or(
+        (stored.kpi_name, stored.step_order, stored.deals_count, stored.owner_deals_count)
+        is distinct from
+        (counted.kpi_name, counted.step_order, counted.deals_count, counted.owner_deals_count)
+    )
+"""
+
+
 def _find_drift(
     cursor: Cursor,
     table: str,
@@ -334,8 +415,16 @@ def _remember(pipeline: Pipeline, window: Window, drift: Sequence[Drift]) -> Non
             record(connection, meta, run_id, "verified", **said)
 
 
-def _true(daily: str) -> sql.Identifier:
-    return sql.Identifier(f"true_{daily}")
+def _true(table: str) -> sql.Identifier:
+    return sql.Identifier(f"true_{table}")
+
+
+def _keep(table: sql.Identifier, query: str) -> sql.Composable:
+    """Return a statement that keeps the rows of a model's query until the transaction ends."""
+    return (
+        sql.SQL("create temporary table {} on commit drop as ").format(table)
+        + sql.SQL(query.replace("{", "{{").replace("}", "}}")).format()
+    )
 
 
 def _columns(names: Sequence[str]) -> sql.Composable:

@@ -33,7 +33,6 @@ class Window:
         process_through: The last day to process where source_dt's month is built further.
         reprocess_months: More months to process, as 'YYYY-MM', none after that of source_dt.
         as_of: The day through which the marts know events, where that is after source_dt.
-        deals_known_through: The day through which it knew them before, where that matters.
     """
 
     source_dt: date
@@ -42,7 +41,6 @@ class Window:
     process_through: date | None = None
     reprocess_months: tuple[str, ...] = ()
     as_of: date | None = None
-    deals_known_through: date | None = None
 
     def __post_init__(self) -> None:
         """Refuse what the macros would refuse, before anything starts."""
@@ -85,8 +83,6 @@ class Window:
             dbt_vars["reprocess_months"] = list(self.reprocess_months)
         if self.as_of:
             dbt_vars["as_of"] = self.as_of.isoformat()
-        if self.deals_known_through:
-            dbt_vars["deals_known_through"] = self.deals_known_through.isoformat()
         return dbt_vars
 
 

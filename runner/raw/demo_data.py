@@ -218,7 +218,7 @@ def _new_deals(day: date, chance: _Chance) -> int:
 
 
 def _live(account: _Account, deal_id: int, at: datetime) -> None:
-    """Let a deal run its course: created, through the stages, perhaps lost and begun anew."""
+    """Let a deal run its course: created, through the stages, perhaps lost and begun again."""
     chance = account.chance
     account.change(at, deal_id, "add_time", at.isoformat())
     account.change(at, deal_id, "user_id", chance.whole(1, _USERS))
@@ -270,7 +270,7 @@ def _detour(account: _Account, deal_id: int, stage: int, at: datetime) -> dateti
 
 
 def _as_in_a_richer_account(changes: Iterable[_Change], chance: _Chance) -> list[_Change]:
-    """Add what some accounts record: status, value, and the second creation of a deal begun anew.
+    """Add what some accounts record: status, value, and the second creation of a deal begun again.
 
     From chances of its own, so that what the deals do stays as it is without it.
     """

@@ -1,6 +1,6 @@
 """The colours of the report: one accent and its paler shades, for paper and for a dark screen.
 
-All differ in lightness, not only in hue, so they are told apart without seeing colours. Text on
+All differ in lightness, not only in hue: nobody has to see colours to distinguish them. Text on
 `paper` keeps a contrast of at least 4.5.
 """
 

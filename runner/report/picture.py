@@ -17,7 +17,7 @@ _ROW = 0.5
 
 def draw_picture(data: ReportData, file_format: str) -> bytes:
     """Return the funnel as `png` or `svg`; the same data give the same bytes."""
-    # Of fonts that it looks for once, which is no news to who wants a picture.
+    # Of fonts that it looks for once, which says nothing to who wants a picture.
     logging.getLogger("matplotlib").setLevel(logging.ERROR)
     from matplotlib import rc_context
     from matplotlib.backends.backend_agg import FigureCanvasAgg

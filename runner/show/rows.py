@@ -26,7 +26,7 @@ WHOLE_FUNNEL = 0
 class ModelRow:
     """A row of a model.
 
-    The class says which model it is, in which schema, by which month its rows are told apart, if
+    The class says which model it is, in which schema, by which month its rows are distinguished, if
     by any, whether a month has rows even if nothing happened in it, and whether a row is about the
     end of its month.
     """

@@ -61,6 +61,7 @@ class Dbt:
     def build(
         self,
         select: Sequence[str] = (),
+        exclude: Sequence[str] = (),
         *,
         with_tests: bool = True,
         progress: Progress | None = None,
@@ -71,7 +72,7 @@ class Dbt:
             FunnelError: dbt could not run, or `select` names nothing.
         """
         left_out = ["unit_test", "exposure"] if with_tests else ["unit_test", "exposure", "test"]
-        return self._run("build", select, left_out, progress)
+        return self._run("build", select, left_out, progress, exclude)
 
     def test(
         self, select: Sequence[str] = (), progress: Progress | None = None
@@ -129,8 +130,8 @@ class Dbt:
         from dbt.parser.manifest import extended_mashumaro_encoder
 
         # What dbt remembers of one checkout's files it mistakes for another one's.
-        anew = [] if is_of_this_checkout(self.project) else ["--no-partial-parse"]
-        arguments = dbt_arguments(self.project, ["parse", *anew], self.project.overrides)
+        afresh = [] if is_of_this_checkout(self.project) else ["--no-partial-parse"]
+        arguments = dbt_arguments(self.project, ["parse", *afresh], self.project.overrides)
         manifest = cast("Manifest", _call(dbtRunner(), arguments))
         encoded = manifest.to_msgpack(extended_mashumaro_encoder)
         keep_manifest(self.project, project_hash, encoded)
@@ -142,12 +143,15 @@ class Dbt:
         select: Sequence[str],
         exclude_types: Sequence[str],
         progress: Progress | None,
+        exclude: Sequence[str] = (),
     ) -> tuple[NodeResult, ...]:
         arguments = [command]
         for resource_type in exclude_types:
             arguments += ["--exclude-resource-type", resource_type]
         if select:
             arguments += ["--select", *select]
+        if exclude:
+            arguments += ["--exclude", *exclude]
         results = self._results(arguments, progress)
         if not results:
             raise FunnelError(
@@ -178,7 +182,7 @@ def _restore(kept: bytes) -> "Manifest | None":
 
     try:
         manifest = Manifest.from_msgpack(kept, decoder=extended_mashumuro_decoder)
-    except Exception:  # noqa: BLE001 - whatever is wrong with the bytes, the project is parsed anew
+    except Exception:  # noqa: BLE001 - whatever is wrong with the bytes, the project is parsed again
         return None
     manifest.build_parent_and_child_maps()  # type: ignore[no-untyped-call]
     manifest.build_flat_graph()  # type: ignore[no-untyped-call]

@@ -34,7 +34,7 @@ def keep_failing_rows(
 ) -> tuple[NodeResult, ...]:
     """Write down the rows that fail a test, and remove those of tests that no longer do.
 
-    A role that may not write them is told so, and gets its samples all the same.
+    A role that may not write them hears so, and gets its samples all the same.
 
     Args:
         connection: A connection in autocommit mode.
@@ -115,7 +115,7 @@ def _with_sample(
             cursor.execute(to_json.format(query, sql.Literal(SAMPLE_SIZE)))
             rows = [row for (row,) in cursor.fetchall()]
     except psycopg2.Error:
-        pass  # the test has told how many rows there are; which ones is more than it owes
+        pass  # the test has said how many rows there are; which ones is more than it owes
     stored_in = f"{schema}.{test.table}" if is_stored else ""
     return replace(test, sample=tuple(rows), stored_in=stored_in)
 

@@ -65,7 +65,7 @@ def _add_case(suite: ElementTree.Element, result: NodeResult) -> None:
         classname=result.model,
         time=f"{result.seconds:.3f}",
     )
-    told = plural(result.failures, "row") if result.failures else result.message
+    said = plural(result.failures, "row") if result.failures else result.message
     rows = [", ".join(f"{name}: {value}" for name, value in row.items()) for row in result.sample]
     stored = f"Rows: {result.stored_in}" if result.stored_in else ""
     details = harmless("\n".join(filter(None, (result.description, *rows, stored))))
@@ -73,7 +73,7 @@ def _add_case(suite: ElementTree.Element, result: NodeResult) -> None:
         ElementTree.SubElement(case, "skipped", message="something it reads was not built")
     elif result.status in ("fail", "error"):
         tag, kind = {"fail": ("failure", "data"), "error": ("error", "query")}[result.status]
-        problem = ElementTree.SubElement(case, tag, message=harmless(told), type=kind)
+        problem = ElementTree.SubElement(case, tag, message=harmless(said), type=kind)
         problem.text = details
     elif result.status == "warn":
-        ElementTree.SubElement(case, "system-out").text = f"Warning: {told}\n{details}"
+        ElementTree.SubElement(case, "system-out").text = f"Warning: {said}\n{details}"

@@ -1,7 +1,7 @@
 """The parsed project on disk, kept for as long as nothing that it was parsed from changes.
 
 dbt has a cache of its own, but asks what has changed by loading the project, its packages and every
-file of theirs anew, which takes half a second each time. Here one hash over the same things
+file of theirs again, which takes half a second each time. Here one hash over the same things
 decides: files, environment variables, vars, target and dbt's version.
 """
 

@@ -1,4 +1,4 @@
-"""What became of the nodes of a dbt project, and how people and programs are told."""
+"""What became of the nodes of a dbt project, and what people and programs see of it."""
 
 import json
 from collections.abc import Sequence
@@ -160,8 +160,8 @@ def _head(result: NodeResult) -> str:
     if result.kind == "source" and not result.message:
         what = f"source {result.name} is stale: {describe_age(result)}"
     elif result.kind == "test":
-        told = plural(result.failures, "row") if result.failures else result.message
-        what = f"{result.name}: {told} ({result.model})"
+        said = plural(result.failures, "row") if result.failures else result.message
+        what = f"{result.name}: {said} ({result.model})"
     else:
         what = f"{result.kind} {result.name}: {result.message}"
     return f"{result.status.upper()} {what}"

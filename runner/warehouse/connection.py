@@ -20,14 +20,16 @@ from runner.project import Project
 
 LOCAL_HOST_VARIABLE = "FUNNEL_LOCAL_HOST"
 DAILY_TABLES = ("daily_activity_stats", "daily_deal_stats")
-MART_TABLES = (
+DEAL_TABLES = (
     "deal_months",
+    "deal_first_statuses",
     "deal_stage_visits",
+    "deal_closings",
     "deal_steps",
     "deal_values",
     "deal_states",
-    "monthly_stats_by_owner",
 )
+OWNER_TABLE = "monthly_stats_by_owner"
 
 _READ_VARIABLES = "HOST|PORT|USER|PASSWORD|DATABASE|PASSFILE|SSL(MODE|ROOTCERT|CERT|KEY)"
 """Of the targets dev and prod, after PG. libpq has more: one of them leads to another server."""

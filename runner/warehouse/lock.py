@@ -19,9 +19,8 @@ from psycopg2.extensions import connection as Connection  # noqa: N812 - a class
 
 from runner.errors import ExitCode, FunnelError
 from runner.project import META, Project
-from runner.warehouse.connection import connect, create_schema, table_exists
-
-_TABLE = "run_lock"
+from runner.warehouse.connection import connect, table_exists
+from runner.warehouse.meta import LOCK, create_ledger
 
 _PAUSE = 0.2
 """Seconds between two attempts."""
@@ -82,7 +81,8 @@ def hold_lock(
     deadline = time.monotonic() + wait
     with closing(connect(project)) as holder:
         _refuse_shared_session(connection, holder)
-        _create_table(connection, schema)
+        if not table_exists(connection, schema, LOCK):
+            create_ledger(connection, schema)
         while not _try(holder, schema, purpose):
             # Nobody holds it where its holder has gone since.
             if time.monotonic() >= deadline and (found := describe_holder(connection, schema)):
@@ -108,7 +108,7 @@ def describe_holder(connection: Connection, schema: str) -> str:
         schema: The schema of the ledger, as on the target.
     """
     with connection.cursor() as cursor:
-        cursor.execute(_HOLDER, (schema, _TABLE))
+        cursor.execute(_HOLDER, (schema, LOCK))
         row = cursor.fetchone()
     if row is None:
         return ""
@@ -119,7 +119,7 @@ def describe_holder(connection: Connection, schema: str) -> str:
 
 
 def _refuse_shared_session(connection: Connection, holder: Connection) -> None:
-    """Refuse a pooler in transaction mode: what a session is told, other programs would meet."""
+    """Refuse a pooler in transaction mode: what a session has set, other programs would meet."""
     session = _ask_session(connection)
     _execute(holder, "begin")
     try:
@@ -133,17 +133,8 @@ def _refuse_shared_session(connection: Connection, holder: Connection) -> None:
         )
 
 
-def _create_table(connection: Connection, schema: str) -> None:
-    create_schema(connection, schema)
-    if table_exists(connection, schema, _TABLE):
-        return
-    with suppress(errors.UniqueViolation), connection.cursor() as cursor:  # another was faster
-        create = sql.SQL("create table if not exists {} ()")
-        cursor.execute(create.format(sql.Identifier(schema, _TABLE)))
-
-
 def _try(holder: Connection, schema: str, purpose: str) -> bool:
-    lock = sql.SQL("lock table {} in exclusive mode nowait").format(sql.Identifier(schema, _TABLE))
+    lock = sql.SQL("lock table {} in exclusive mode nowait").format(sql.Identifier(schema, LOCK))
     try:
         _execute(holder, _BEGIN)
         with holder.cursor() as cursor:

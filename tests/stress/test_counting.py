@@ -43,7 +43,7 @@ from runner.transform.dbt_runner import Dbt, dbt_arguments
 ROOT = Path(__file__).resolve().parents[2]
 BERLIN = "Europe/Berlin"
 
-EXAMPLES = int(os.environ.get("FUNNEL_EXAMPLES", "200"))
+EXAMPLES = int(os.environ.get("FUNNEL_EXAMPLES", "80"))
 SEED = int(os.environ.get("FUNNEL_SEED") or secrets.randbits(32))
 
 TABLES = {

@@ -49,7 +49,7 @@ from runner.project import Project
 from runner.transform.dbt_runner import Dbt
 
 Event = Activity | DealChange
-SHARE = float(os.environ.get("FUNNEL_STORIES", "0.04"))
+SHARE = float(os.environ.get("FUNNEL_STORIES", "0.08"))
 """Stories per example of test_counting.py: each is several whole runs."""
 
 

@@ -80,11 +80,12 @@ def parse_state(case: Case) -> State:
         },
         late_rows=dict(parse_late_rows(case["late"])),
         watermark=LOOK,
-        definition="new",
+        definition="new UTC 7",
         ledger=Ledger(
             definitions={month: {"old", "new"} if half else {"old"} for month in parse_months(old)}
             | {"2000-01": {"new"}},
             deals_known_through=parse_day(case["known_through"]),
+            deals_definitions=[each for each in case["deals_definition"].split("; ") if each],
         ),
     )
 
@@ -106,7 +107,7 @@ def test_plan(case: Case) -> None:
         parse_state(case),
         with_healing="no heal" not in case["options"],
         requested="requested" in case["options"],
-        deals_from=parse_day(case["deals_from"]),
+        batches_from=parse_day(case["batches_from"]),
     )
     expected = parse_reasons(case["plan"])
     assert plan.reasons == expected
@@ -114,7 +115,7 @@ def test_plan(case: Case) -> None:
     assert set(plan.late_rows) == {month for month, why in expected.items() if "late rows" in why}
     assert plan.window.process_through == parse_day(case["process_through"])
     assert plan.window.as_of == parse_day(case["as_of"])
-    assert plan.window.deals_known_through == parse_day(case["deals_known_through"])
+    assert plan.deals_from == parse_day(case["deals_from"])
     assert plan.watermark == (LOOK if case["watermark"] == "yes" else None)
     assert list(plan.outdated_months) == parse_months(case["outdated"])
     # What dbt processes is what the plan says.
@@ -133,6 +134,6 @@ def test_the_state_after_a_batch_needs_no_second_look() -> None:
     assert (after.first_day, after.last_day) == (date(2024, 1, 1), date(2024, 2, 10))
     assert after.find_gaps(date(2024, 3, 1)) == ("2024-02",)
     assert after.late_rows.keys() == {"2024-05"}
-    assert after.outdated_months == ("2024-06",)
+    assert list(after.outdated_months) == ["2024-06"]
     assert after.watermark == LOOK
     assert before.built == {}

@@ -98,16 +98,14 @@ def test_only_a_run_that_looked_everywhere_ends_the_wait_of_late_rows(built: Fun
         "select command, string_to_array(months, ' '), outcome, is_complete,"
         " finished_at > started_at, source_dt::text from pipedrive_meta.runs order by started_at"
     ) == [
-        ("funnel run", months, "success", complete, True, source_dt)
-        if source_dt
-        else ("dbt build", months, "success", complete, True, "2024-06-30")
-        for months, complete, source_dt in (
-            ([f"2024-0{month}" for month in range(1, 7)], True, "2024-06-30"),
-            (["2024-02"], True, "2024-02-10"),
-            (["2024-05", "2024-06"], True, "2024-06-30"),
-            ([], False, "2024-06-30"),
-            (["2024-05", "2024-06"], True, ""),
-            (["2024-03", "2024-05", "2024-06"], True, "2024-06-30"),
+        (command, months, "success", bool(months), True, source_dt)
+        for command, months, source_dt in (
+            ("funnel run", [f"2024-0{month}" for month in range(1, 7)], "2024-06-30"),
+            ("funnel run", ["2024-02"], "2024-02-10"),
+            ("funnel run", ["2024-05", "2024-06"], "2024-06-30"),
+            ("funnel run --select", [], "2024-06-30"),
+            ("dbt build", ["2024-05", "2024-06"], "2024-06-30"),
+            ("funnel run", ["2024-03", "2024-05", "2024-06"], "2024-06-30"),
         )
     ]
 
@@ -139,6 +137,7 @@ def test_a_changed_funnel_is_noticed_and_rebuilt(built: Funnel, tmp_path: Path) 
     warned = changed.done("run", *june, "--no-tests").stderr
     assert "funnel_steps.csv has changed since 5 months, 2024-01 to 2024-05" in warned
     assert "funnel rebuild --from 2024-01-01" in warned
+    assert "all deals, because seeds/funnel_steps.csv has changed" in warned
     assert changed("test").returncode == 1  # never a silent mixture of names
     assert json.loads(changed.done("status", "--json").stdout)["outdated_months"] == outdated
     changed.done("rebuild", "--from", "2024-01-01", "--yes", "--no-freshness")
@@ -194,11 +193,11 @@ def test_the_ledger_has_the_definition_that_counted(built: Funnel) -> None:
     definitions = "select definition from pipedrive_meta.runs order by started_at desc limit 1"
     [(loaded,)] = built.query(definitions)
     built.query(
-        "update pipedrive_meta.run_events set definition = 'an older one' where event = 'started'"
+        "update pipedrive_meta.run_events set definition = 'old UTC 7' where event = 'started'"
     )
     daily = ("--select", "daily_activity_stats", "--select", "daily_deal_stats")
     built.done("run", "--source-dt", "2024-06-30", *daily, "--no-tests")  # without the seed
-    assert built.query(definitions) == [("an older one",)]
+    assert built.query(definitions) == [("old UTC 7",)]
     assert len(json.loads(built.done("status", "--json").stdout)["outdated_months"]) == 6
     built.done("rebuild", "--from", "2024-01-01", "--yes", "--no-tests")
     assert built.query(definitions) == [(loaded,)]
@@ -227,7 +226,7 @@ def test_a_schema_of_any_name_has_a_ledger(built: Funnel) -> None:
         built.query(f'drop schema "Anna_1_pipedrive_{schema}" cascade')
 
 
-def test_deals_are_set_back_brought_forward_and_known_to_an_old_ledger(built: Funnel) -> None:
+def test_only_plain_dbt_sets_deals_back_and_the_next_run_brings_them_forward(built: Funnel) -> None:
     ledger = "select source_dt::text, as_of::text, has_marts from pipedrive_meta.runs"
     last = f"{ledger} order by started_at desc limit 1"
     deals = "select count(*), max(last_moved_at) from pipedrive_analytics.deals"
@@ -246,17 +245,22 @@ def test_deals_are_set_back_brought_forward_and_known_to_an_old_ledger(built: Fu
         alter table pipedrive_meta.old rename to runs;
         """
     )
-    built.done("run", "--source-dt", "2024-03-31", "--no-tests")
+    old = ("--vars", "{source_dt: 2024-03-31}")
+    assert built("db", "exec", "--", "dbt", "build", *old).returncode == 0
     assert built.query(last) == [("2024-03-31", "2024-03-31", True)]
     assert built.query(f"{deals} where last_moved_at >= '2024-04-01'") == [(0, None)]
-    # A run for June looks back to what it was last told.
-    planned = json.loads(built.done("plan", "--source-dt", "2024-06-30", "--json").stdout)
-    assert planned["dbt_vars"]["deals_known_through"] == "2024-03-31"
+    # A run for June looks back to what plain dbt left, and to the first event: all rows count as
+    # late where the ledger does not know when it last looked.
+    june_plan = ("plan", "--source-dt", "2024-06-30", "--json")
+    assert json.loads(built.done(*june_plan).stdout)["deals_from"] == "2023-01-01"
     built.done("run", "--source-dt", "2024-06-30", "--no-tests")
     assert built.query(deals) == june
-    planned = json.loads(built.done("plan", "--source-dt", "2024-06-30", "--json").stdout)
-    assert "deals_known_through" not in planned["dbt_vars"]
+    assert json.loads(built.done(*june_plan).stdout)["deals_from"] is None
     # Processing history again sets nothing back.
-    built.done("backfill", "--from", "2024-01-01", "--to", "2024-03-31", "--no-tests")
-    assert built.query(last) == [("2024-03-31", "2024-06-30", True)]
-    assert built.query(deals) == june
+    for command in (
+        ("run", "--source-dt", "2024-03-31"),
+        ("backfill", "--from", "2024-01-01", "--to", "2024-03-31"),
+    ):
+        built.done(*command, "--no-tests")
+        assert built.query(last) == [("2024-03-31", "2024-06-30", True)]
+        assert built.query(deals) == june

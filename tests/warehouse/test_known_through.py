@@ -13,11 +13,12 @@ import pytest
 from homes import ROOT, Funnel, clear
 from psycopg2.extensions import connection as Connection  # noqa: N812 - a class in lower case
 
-from runner.months.ledger import create_ledger, find_deals_known_through
+from runner.months.ledger import find_deals_known_through
 from runner.postgres.server import LocalPostgres
 from runner.project import Project
 from runner.raw.demo_data import write_demo
 from runner.report.data import read_report
+from runner.warehouse.meta import create_ledger
 
 RUN = ("--no-tests", "--no-freshness")
 BANNER = (

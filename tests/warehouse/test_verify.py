@@ -7,6 +7,7 @@ import pytest
 from homes import Funnel, tables
 
 from runner.raw.demo_data import write_demo
+from runner.warehouse.connection import DEAL_TABLES
 
 DAILY = "pipedrive_analytics.daily_deal_stats"
 
@@ -60,12 +61,12 @@ def test_what_no_watermark_sees_is_found_and_repaired(built: Funnel) -> None:
         "update pipedrive_reporting.monthly_stats set deals_count = 0 where month = '2024-02-01'"
     )
     assert "late" not in built.done("plan", "--source-dt", "2024-06-20").stdout
-    daily = {"daily_deal_stats", "monthly_deal_stats", "monthly_stats"}
+    stats = {"monthly_stats", "monthly_stats_by_owner"}
     found = verify(built, 1)
     assert found.keys() == {"2024-01", "2024-02", "2024-03", "2024-04", "2024-05"}
-    assert found["2024-01"] == daily
+    assert found["2024-01"] == {"daily_deal_stats", "monthly_deal_stats"} | stats
     assert found["2024-02"] == {"monthly_stats"}
-    assert found["2024-03"] == {"daily_activity_stats", "monthly_activity_stats", "monthly_stats"}
+    assert found["2024-03"] == {"daily_activity_stats", "monthly_activity_stats"} | stats
     assert found["2024-05"] == {"daily_deal_stats"}
     status = json.loads(built.done("status", "--json").stdout)
     assert status["drifted_months"] == sorted(found)
@@ -91,6 +92,47 @@ def test_what_no_watermark_sees_is_found_and_repaired(built: Funnel) -> None:
         built.query(f"drop schema {schema} cascade")
     built.done("run", "--source-dt", "2024-06-20", "--months", "6", "--no-tests")
     assert tables(built) == after_repair
+
+
+def test_deals_that_differ_are_found_and_repaired(built: Funnel) -> None:
+    built.query(
+        """
+        delete from pipedrive_raw.deal_changes
+        where changed_field_key in ('status', 'value') and change_time < '2024-03-01';
+        delete from pipedrive_analytics.deal_stage_visits where visit_number > 1;
+        update pipedrive_analytics.deal_steps set first_entered_at = '2024-01-01'
+        where deal_id % 7 = 0;
+        update pipedrive_analytics.deal_states set owner_id = -1 where deal_id % 7 = 0;
+        delete from pipedrive_analytics.deal_months where month < '2024-03-01';
+        """
+    )
+    found = built("verify", "--json")
+    assert found.returncode == 1
+    assert json.loads(found.stdout)["deals"].keys() == set(DEAL_TABLES)
+    assert "deals drifted. To repair: funnel verify --repair" in found.stderr
+    assert "repaired" in built.done("verify", "--repair").stderr
+    repaired = tables(built)
+    built.done("rebuild", "--from", "2024-01-01", "--to", "2024-06-20", "--yes", "--no-tests")
+    assert tables(built) == repaired
+
+
+def test_one_wrong_value_of_one_deal_is_found(built: Funnel) -> None:
+    built.query(
+        "delete from pipedrive_raw.deal_changes where ctid = (select min(ctid)"
+        " from pipedrive_raw.deal_changes where changed_field_key = 'value')"
+    )
+    assert json.loads(built("verify", "--json").stdout)["deals"] == {"deal_values": 1}
+
+
+def test_owners_of_a_month_that_differ_are_found_and_repaired(built: Funnel) -> None:
+    clean = tables(built)
+    built.query(
+        "update pipedrive_analytics.monthly_stats_by_owner set owner_id = null"
+        " where month = '2024-02-01'"
+    )
+    assert verify(built, 1) == {"2024-02": {"monthly_stats_by_owner"}}
+    built.done("verify", "--repair")
+    assert tables(built) == clean
 
 
 def test_missing_and_surplus_days_are_drift(built: Funnel) -> None:

@@ -31,7 +31,7 @@ WINDOW = (
     'ref_date': ref_date() | string,
     'is_incremental': is_incremental(),
     'last_day': last_day_to_process() | string,
-    'months': window_months(),
+    'months': window_months() | map('string') | list,
     'ranges': window_ranges() | map('map', 'string') | map('list') | list,
     'day_start': day_start(ref_date()),
 }) }}
@@ -154,7 +154,7 @@ def test_the_window(
     ]
     assert window["last_day"] == days[-1].isoformat()
     assert window["ref_date"] in dbt_vars
-    assert window["months"] == sorted({day.year * 12 + day.month - 1 for day in days})
+    assert window["months"] == sorted({f"{day:%Y-%m}-01" for day in days})
 
 
 @pytest.mark.parametrize("dbt_vars", [{}, {"source_dt": None}])

@@ -20,7 +20,7 @@ months as (
         count(distinct concat_ws(' / ', {{ kpi_columns | join(', ') }})) as kpi_count,
         max(date) as last_day,
         cast(date_trunc('month', date) as date) in (
-            {{ list_months(first_build=false) }}
+            '{{ window_months(first_build=false) | join("', '") }}'
         ) as is_in_window
     from {{ model }}
     group by date_trunc('month', date)

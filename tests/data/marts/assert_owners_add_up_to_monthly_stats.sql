@@ -12,7 +12,7 @@ owners as (
         sum(deals_count) as deals_count
     from {{ ref('monthly_stats_by_owner') }}
     {%- if not checked_var('full_check') %}
-        where month in ({{ list_months(first_build=false) }})
+        where month in ('{{ window_months(first_build=false) | join("', '") }}')
     {%- endif %}
     group by month, funnel_step
 

@@ -1,5 +1,0 @@
-{%- macro delete_months() -%}
-    {%- if is_incremental() -%}
-        delete from {{ this }} where month in ({{ list_months() }})
-    {%- endif -%}
-{%- endmacro -%}

@@ -1,0 +1,5 @@
+{%- macro delete_where(condition) -%}
+    {%- if is_incremental() -%}
+        delete from {{ this }} where {{ condition }}
+    {%- endif -%}
+{%- endmacro -%}
