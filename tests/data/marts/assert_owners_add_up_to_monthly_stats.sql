@@ -11,9 +11,7 @@ owners as (
         funnel_step,
         sum(deals_count) as deals_count
     from {{ ref('monthly_stats_by_owner') }}
-    {%- if not checked_var('full_check') %}
-        where month in ('{{ window_months(first_build=false) | join("', '") }}')
-    {%- endif %}
+    where {{ in_test_scope('month', is_date=true) }}
     group by month, funnel_step
 
 ),
