@@ -1,9 +1,18 @@
 with
 
-deal_events as (
+changes as (
 
-    select * from {{ ref('deal_events') }}
-    where {{ is_deal_of_window() }}
+    select
+        deal_id,
+        field,
+        funnel_step,
+        change_time
+    from {{ ref('deal_staging') }}
+    where
+        field in ('add_time', 'user_id', 'value', 'stage_id', 'lost_reason', 'status')
+        and deal_id is not null
+        and {{ is_known('change_time') }}
+        and {{ is_deal_of_window() }}
 
 ),
 
@@ -23,9 +32,11 @@ entries as (
     select
         deal_id,
         funnel_step,
-        event_at
-    from deal_events
-    where funnel_step is not null
+        change_time as event_at
+    from changes
+    where
+        field = 'stage_id'
+        and funnel_step is not null
     union all
     select
         deal_id,
@@ -33,7 +44,7 @@ entries as (
         due_to as event_at
     from activities
     -- An activity alone does not make a deal: most of them belong to deals of other exports.
-    where deal_id in (select deal_events.deal_id from deal_events)
+    where deal_id in (select changes.deal_id from changes)
 
 ),
 

@@ -1,5 +1,22 @@
 {%- set number = '[+-]?([0-9]{1,12}([.][0-9]{0,15})?|[.][0-9]{1,15})(e[+-]?0?[0-9])?' %}
 
+with
+
+changes as (
+
+    select
+        deal_id,
+        change_time,
+        lower(trim(new_value)) as field_value
+    from {{ ref('deal_staging') }}
+    where
+        field = 'value'
+        and deal_id is not null
+        and {{ is_known('change_time') }}
+        and {{ is_deal_of_window() }}
+
+)
+
 select
     deal_id,
     cast(row_number() over life as integer) as value_number,
@@ -13,10 +30,10 @@ select
                     end
         end as numeric(18, 2)
     ) as value,
-    event_at as recorded_at,
-    lead(event_at) over life as replaced_at
-from {{ ref('deal_events') }}
-where
-    field = 'value'
-    and {{ is_deal_of_window() }}
-window life as (partition by deal_id order by event_number)
+    change_time as recorded_at,
+    lead(change_time) over life as replaced_at
+from changes
+window life as (
+    partition by deal_id
+    order by change_time, {{ in_byte_order('field_value') }} nulls first
+)

@@ -46,6 +46,13 @@ labels as (
     from field_options
     where field = 'lost_reason'
     union all
+    select
+        'lost_reason' as field,
+        lost_reason as field_value,
+        label,
+        4 as priority
+    from {{ ref('lost_reasons') }}
+    union all
     -- Every step is a KPI, also before its stage exists.
     select
         'stage_id' as field,
@@ -73,20 +80,24 @@ values_to_count as (
         label
     from ranked_labels
     -- Not a stage without its number, an option without an id, or a step without a stage's name.
-    where label_rank = 1 and field_value <> ''
+    where
+        label_rank = 1
+        and field_value <> ''
+        and not (field = 'lost_reason' and field_value in ('null', 'none', 'nan'))
     union all
-    -- Null stands for every value that no other row describes.
+    -- Null stands for every value that no other row describes, an empty reason for every text.
     select
         field,
-        null as field_value,
+        field_value,
         label
     from (
         values
-        ('add_time', 'Deal created'),
-        ('user_id', 'User added'),
-        ('stage_id', 'Unknown'),
-        ('lost_reason', 'Unknown')
-    ) as other_values (field, label)
+        ('add_time', null, 'Deal created'),
+        ('user_id', null, 'User added'),
+        ('stage_id', null, 'Unknown'),
+        ('lost_reason', null, 'Unknown'),
+        ('lost_reason', '', 'Other')
+    ) as other_values (field, field_value, label)
 
 ),
 

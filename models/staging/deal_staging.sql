@@ -1,13 +1,29 @@
 with
 
-deal_changes as (
+changes as (
 
     select
         *,
         lower(trim(changed_field_key)) as field,
-        {{ read_id('new_value') }} as field_value,
-        trim(new_value) <> '' as has_value
+        {{ read_id('new_value') }} as field_value
     from {{ source('pipedrive_raw', 'deal_changes') }}
+
+),
+
+-- A reason such as None is what an export makes of nothing; a number is the id of an option.
+deal_changes as (
+
+    select
+        *,
+        case
+            when field = 'lost_reason' then field_value not in ('', 'null', 'none', 'nan')
+            else trim(new_value) <> ''
+        end as has_value,
+        case
+            when field = 'lost_reason' and not {{ matches('field_value', '[0-9]{1,18}') }} then ''
+            else 'any'
+        end as kind
+    from changes
 
 ),
 
@@ -52,8 +68,10 @@ from deal_changes
 left join deal_kpis as other
     on
         deal_changes.field = other.field
-        and other.field_value is null
+        and deal_changes.kind = coalesce(other.field_value, 'any')
+        and coalesce(other.field_value, '') = ''
 left join deal_kpis as named
     on
         other.field = named.field
         and deal_changes.field_value = named.field_value
+        and named.field_value <> ''

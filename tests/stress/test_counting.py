@@ -187,7 +187,8 @@ class Funnel:
         return self.compare()
 
     def run_dbt(self, run: Run) -> None:
-        self.build("daily", "monthly", "reporting", dbt_vars={**run.vars(), "timezone": self.zone})
+        models = ("lost_reasons", "daily", "monthly", "reporting")
+        self.build(*models, dbt_vars={**run.vars(), "timezone": self.zone})
 
     def build(self, *select: str, dbt_vars: dict[str, Any]) -> None:
         results = self.dbt.with_vars(dbt_vars).build(select, with_tests=False)
@@ -429,14 +430,45 @@ def test_nothing_unknown_is_dropped(utc: Funnel) -> None:
     assert happened == {
         ("stage_id", "Unknown", None, 1, 1),
         ("stage_id", "On Hold", None, 1, 1),
-        ("lost_reason", "Unknown", None, 1, 1),
+        ("lost_reason", "Moon", None, 1, 1),
     }
     assert {row[2] for row in tables["monthly_stats"]} == {step.funnel_step for step in FUNNEL}
 
 
+def reasons(*texts: str, on: str = "2024-05-01") -> list[DealChange]:
+    """Deals lost for these reasons, a second after each other."""
+    return [
+        DealChange(deal, at(on) + timedelta(seconds=deal), "lost_reason", text)
+        for deal, text in enumerate(texts)
+    ]
+
+
+def test_reasons_are_counted_under_their_own_text(utc: Funnel) -> None:
+    texts = ("Too dear", "too dear ", "TOO DEAR", "Bad timing", "None", "NaN", " null", "99")
+    utc.load(Raw(FUNNEL, deal_changes=reasons(*texts), stages=STAGES))
+    tables = utc.run(Run(date(2024, 5, 1), months=1))
+    assert {row[2]: row[-1] for row in tables["daily_deal_stats"] if row[-1]} == {
+        "Too dear": 3,
+        "Bad timing": 1,
+        "Unknown": 1,
+    }
+
+
+def test_the_first_hundred_reasons_are_counted_and_stay(utc: Funnel) -> None:
+    changes = reasons(*(f"reason {number}" for number in range(219, 99, -1)))
+    utc.load(Raw(FUNNEL, deal_changes=changes, stages=STAGES))
+    before = utc.run(Run(date(2024, 5, 2), months=1))["daily_deal_stats"]
+    counts = {row[2]: row[-1] for row in before if row[-1]}
+    assert (len(counts), counts["Other"], counts["reason 219"]) == (101, 20, 1)
+    changes += reasons(*3 * ["reason 101"], "A new one", on="2024-05-02")
+    utc.load(Raw(FUNNEL, deal_changes=changes, stages=STAGES))
+    after = utc.run(Run(date(2024, 5, 2), months=1))["daily_deal_stats"]
+    assert {row[2] for row in before} == {row[2] for row in after}
+
+
 def test_one_name_in_two_fields_is_two_kpis(utc: Funnel) -> None:
     changes = [
-        DealChange(1, at("2024-05-01"), "lost_reason", "Moon"),
+        DealChange(1, at("2024-05-01"), "lost_reason", "99"),
         DealChange(1, at("2024-05-02"), "stage_id", "99"),
     ]
     utc.load(Raw(FUNNEL, deal_changes=changes, stages=STAGES))
@@ -662,6 +694,13 @@ DEAL_VALUES = (
     *(("lost_reason", "1"), ("lost_reason", "price"), ("LOST_REASON", "Price ")),
     *(("lost_reason", "Negotiation"), ("lost_reason", "later"), ("lost_reason", "too")),
     *(("lost_reason", "?"), ("lost_reason", "*"), ("lost_reason", " "), ("lost_reason", None)),
+    *(
+        ("lost_reason", " TOO"),
+        ("lost_reason", "Too"),
+        ("lost_reason", "None"),
+        ("lost_reason", "9"),
+    ),
+    *(("lost_reason", "NaN "), ("lost_reason", "a@b.example"), ("lost_reason", "Other")),
     *(("add_time", None), ("add_time", "2024-01-01"), ("user_id", "7"), ("user_id", None)),
     *(("status", "won"), (None, "5")),
 )

@@ -38,7 +38,7 @@ def build(funnel: Funnel, raw: Raw, as_of: date, **dbt_vars: Any) -> None:  # no
     """Build the marts, all deals of them."""
     funnel.load(raw)
     dbt_vars |= {"source_dt": as_of, "backfill_period": 3600, "timezone": funnel.zone}
-    funnel.build("deal_months+", dbt_vars=dbt_vars)
+    funnel.build("lost_reasons", "deal_months+", dbt_vars=dbt_vars)
 
 
 def read(funnel: Funnel, columns: str, table: str, condition: str = "true") -> list[Row]:

@@ -25,6 +25,7 @@ from oracle import (
     Step,
     local_day,
     month_of,
+    typed_reasons,
 )
 from test_counting import (  # the fixtures as well
     FUNNEL,
@@ -176,14 +177,15 @@ class Marts:
 
     def run(self, raw: Raw, window: Window, **rules: Any) -> None:  # noqa: ANN401
         """Process a window and compare the tables."""
-        self.raw = raw
         self.funnel.load(raw)
         as_of = window.as_of or window.source_dt
         self.rules = Rules(as_of, self.funnel.zone, **rules)
+        raw = self.raw = raw._replace(reasons=typed_reasons(raw))
         rules["timezone"] = self.funnel.zone
         deals_vars = {**self.deals_window(window).dbt_vars(), **rules}
         self.dbt_vars = {**window.dbt_vars(), **rules}
-        self.funnel.build("deal_events", "deal_months", *BY_DEAL, dbt_vars=deals_vars)
+        models = ("lost_reasons", "deal_events", "deal_months", *BY_DEAL)
+        self.funnel.build(*models, dbt_vars=deals_vars)
         self.funnel.build("monthly_stats_by_owner", dbt_vars=self.dbt_vars)
         self.known_through = as_of
         for month in self.processed(window):
@@ -291,6 +293,7 @@ CHANGES = (
     *(("add_time", None), ("add_time", "2024-01-01")),
     *(("user_id", "7"), ("user_id", "8"), ("user_id", "10"), ("user_id", ""), ("user_id", "x")),
     *(("lost_reason", "1"), ("lost_reason", "timing"), ("lost_reason", "9")),
+    *(("lost_reason", "Moon"), ("lost_reason", "moon "), ("lost_reason", "bad timing")),
     *(("lost_reason", ""), ("lost_reason", None), ("lost_reason", "None"), ("lost_reason", " NaN")),
     *(("status", "won"), ("status", "Lost "), ("status", "open"), ("status", "deleted")),
     *(("status", "won"), ("status", "lost"), ("status", "open"), ("status", "pending")),

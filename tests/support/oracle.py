@@ -6,12 +6,15 @@ meant to be read: each function says one rule. `Warehouse` adds what lasts from 
 
 import calendar
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import date, datetime, timedelta, timezone
 from typing import Any, NamedTuple, TypeVar
 from zoneinfo import ZoneInfo
 
 UTC = "UTC"
+NO_REASON = ("null", "none", "nan")
+"""What exports write where there is no reason."""
+MOST_REASONS, LONGEST_REASON, MOST_DIGITS = 100, 200, 18
 
 
 class Activity(NamedTuple):
@@ -75,6 +78,8 @@ class Raw(NamedTuple):
     deal_changes: Sequence[DealChange] = ()
     fields: Sequence[Field] = ()
     stages: Sequence[Stage] = ()
+    reasons: Mapping[str, str] | None = None
+    """`typed_reasons` of these rows, once for many questions; None: each finds them."""
 
 
 class ActivityKpi(NamedTuple):
@@ -183,7 +188,7 @@ def deal_kpi(raw: Raw, field: str | None, value: str | None) -> DealKpi | None:
     key = clean(field)
     if key == "add_time":
         return DealKpi(key, "Deal created", None)
-    if clean(value) == "":
+    if clean(value) == "" or (key == "lost_reason" and clean(value) in NO_REASON):
         return None  # a field that is emptied is no event
     if key == "user_id":
         return DealKpi(key, "User added", None)
@@ -195,7 +200,7 @@ def deal_kpi(raw: Raw, field: str | None, value: str | None) -> DealKpi | None:
                 name = step.kpi_name
         return DealKpi(key, name, step_named(steps, name))
     if key == "lost_reason":
-        return DealKpi(key, reason_label(raw, read_id(value)) or "Unknown", None)
+        return DealKpi(key, reason_name(raw, read_id(value)), None)
     return None  # status, value and the like
 
 
@@ -224,6 +229,35 @@ def reason_label(raw: Raw, value: str) -> str | None:
     by_id = [label for option, label in options(raw, "lost_reason") if option == value]
     by_text = [label for _, label in options(raw, "lost_reason") if clean(label) == value]
     return first_name(by_id) or first_name(by_text)
+
+
+def reason_name(raw: Raw, reason: str) -> str:
+    """The label of an option, else the text itself if it is one of those kept."""
+    listed = reason_label(raw, reason)
+    if listed or is_number(reason):
+        return listed or "Unknown"
+    reasons = typed_reasons(raw) if raw.reasons is None else raw.reasons
+    return reasons.get(reason, "Other")
+
+
+def is_number(reason: str) -> bool:
+    """Whether a reason is the id of an option."""
+    return reason.isascii() and reason.isdigit() and len(reason) <= MOST_DIGITS
+
+
+def typed_reasons(raw: Raw) -> dict[str, str]:
+    """The reasons counted under their own text: the first 100, spelled as the first time."""
+    spellings: dict[str, str] = {}
+    events = [row for row in raw.deal_changes if row.deal_id is not None and row.change_time]
+    events.sort(key=lambda row: (row.change_time, clean(row.new_value), shown(row.new_value)))
+    for row in events:
+        text, reason = row.new_value or "", clean(row.new_value)
+        is_reason = clean(row.changed_field_key) == "lost_reason" and reason not in NO_REASON
+        is_private = "@" in reason or len(text) > LONGEST_REASON
+        is_text = not is_number(read_id(text)) and reason != "other" and not is_private
+        if is_reason and reason and is_text and not reason_label(raw, reason):
+            spellings.setdefault(reason, shown(text))
+    return dict(list(spellings.items())[:MOST_REASONS])
 
 
 def first_name(names: Sequence[str]) -> str | None:
@@ -259,9 +293,10 @@ def all_deal_kpis(raw: Raw) -> set[DealKpi]:
     stages += [option for option, _ in options(raw, "stage_id")]
     stages += [step.source_name for step in raw.steps if step.source_type == "stage"]
     reasons = [text for option in options(raw, "lost_reason") for text in option]
+    reasons += [*typed_reasons(raw), "other"]
     changes = [("stage_id", value) for value in stages]
     changes += [("lost_reason", value) for value in reasons]
-    changes += [(key, "?") for key in ("add_time", "user_id", "stage_id", "lost_reason")]
+    changes += [(key, "999999999") for key in ("add_time", "user_id", "stage_id", "lost_reason")]
     kpis = [deal_kpi(raw, key, value) for key, value in changes]
     return {kpi for kpi in kpis if kpi}
 
@@ -392,6 +427,7 @@ class Warehouse:
         assert month_of(last_day) == month_of(source_dt)
         assert source_dt <= last_day
         assert (self.built_through(source_dt) or last_day) <= last_day
+        raw = raw._replace(reasons=typed_reasons(raw))
         activities, activity_kpis = activity_events(raw, timezone), all_activity_kpis(raw)
         changes, deal_kpis = deal_events(raw, timezone), all_deal_kpis(raw)
         for month in self.months_of_run(source_dt, backfill_period, months, reprocess_months):

@@ -1,0 +1,71 @@
+-- Emptied, not replaced: a table that is replaced takes the views on it along.
+{{ config(
+    materialized='incremental',
+    incremental_strategy='append',
+    pre_hook="{{ delete_where('true') }}",
+) }}
+
+with
+
+-- What a number means is for the options to say; null and its like are the words of an export.
+typed as (
+
+    select
+        change_time,
+        lower(trim(new_value)) as lost_reason,
+        trim(new_value) as label
+    from {{ source('pipedrive_raw', 'deal_changes') }}
+    where
+        lower(trim(changed_field_key)) = 'lost_reason'
+        and deal_id is not null
+        and change_time is not null
+        and trim(new_value) <> ''
+        and length(new_value) <= 200
+
+),
+
+listed as (
+
+    select
+        field_value,
+        lower(label) as label
+    from {{ ref('field_options') }}
+    where field = 'lost_reason'
+
+),
+
+spellings as (
+
+    select
+        *,
+        row_number() over (
+            partition by lost_reason order by change_time, {{ in_byte_order('label') }}
+        ) as spelling_rank
+    from typed
+    where
+        lost_reason not in ('null', 'none', 'nan', 'other')
+        and not {{ matches(read_id('label'), '[0-9]{1,18}') }}
+        -- An address is nobody's business, and no reason.
+        and lost_reason not like '%@%'
+        and lost_reason not in (select listed.label from listed)
+        and lost_reason not in (select listed.field_value from listed)
+
+),
+
+-- The first ones stay the first: a month counted before is counted the same way later.
+reasons as (
+
+    select
+        lost_reason,
+        label,
+        row_number() over (order by change_time, {{ in_byte_order('lost_reason') }}) as reason_rank
+    from spellings
+    where spelling_rank = 1
+
+)
+
+select
+    lost_reason,
+    label
+from reasons
+where reason_rank <= 100
