@@ -203,6 +203,7 @@ def test_settings_of_the_server(macros: Macros) -> None:
 CALLS = {
     "local_date": "'due_to', 'Europe/Berlin'",
     "local_month": "'due_to', 'Europe/Berlin'",
+    "day_start": "'2024-05-01', 'Europe/Berlin'",
     "date_series": "'2024-05-01', '2024-05-31', 'month'",
     "read_options": "'fields'",
     "matches": "'new_value', '-?[0-9]{1,12}([.][0-9]{1,6})?'",
