@@ -300,6 +300,8 @@ _DAILY_DRIFT = """
         (stored.funnel_step, stored.deals_count, stored.new_deals_count)
         is distinct from (counted.funnel_step, counted.deals_count, counted.new_deals_count)
     )
+    -- A KPI that was not there yet when the month was processed has no rows of zeros in it.
+    and (count(stored.date) > 0 or sum(counted.deals_count) > 0)
 """
 
 _MONTHLY_DRIFT = """
@@ -326,6 +328,7 @@ _MONTHLY_DRIFT = """
     where
         (stored.funnel_step, stored.deals_count, stored.deal_days_count)
         is distinct from (counted.funnel_step, counted.deals_count, counted.deal_days_count)
+        and (stored.month is not null or counted.deals_count > 0)
 """
 
 _FUNNEL_DRIFT = """

@@ -24,6 +24,7 @@ from psycopg2.errors import NotNullViolation, UniqueViolation
 from runner.console import Console
 from runner.errors import FunnelError
 from runner.months.pipeline import RunOptions, run_window
+from runner.months.verify import verify
 from runner.months.window import Window
 from runner.postgres.server import LocalPostgres
 from runner.project import BUILT_SCHEMAS, Project
@@ -133,6 +134,12 @@ class Warehouse:
         results = dbt.test(names)
         return [found(result) for result in results]
 
+    def verify(self) -> list[Finding]:
+        """`funnel verify`."""
+        verification = verify(self.project, Console(quiet=True), None, None)
+        tables = {drift.table for drift in verification.drift} | set(verification.deals)
+        return [Finding(f"funnel verify: {table}", "fail") for table in sorted(tables)]
+
     def expand(self, caught_by: Sequence[str]) -> list[str]:
         """Return what has to catch a fault: of data tests each one that matches."""
         tests = [(name, matching(self.data_tests, name)) for name in caught_by]
@@ -143,6 +150,12 @@ class Warehouse:
         """What a run finds in good data, which are not without oddities."""
         self.restore()
         return {finding.catcher: finding for finding in self.run(TODAY)}
+
+    def good(self, stage: Stage) -> Mapping[str, Finding]:
+        """What notices something in good data, of that which looks for a stage's faults."""
+        if stage is Stage.VERIFIED:
+            return {}
+        return self.good_test if stage is Stage.BUILT else self.good_run
 
     @cached_property
     def good_test(self) -> Mapping[str, Finding]:
@@ -180,6 +193,8 @@ def find_fault(
         command = "funnel run"
         if corruption.stage is Stage.BUILT:
             return warehouse.test(YESTERDAY, warehouse.expand(corruption.caught_by))
+        if corruption.stage is Stage.VERIFIED:
+            return warehouse.verify()
         return warehouse.run(TODAY)
     except FunnelError as error:
         return [Finding(f"{command}: {error.message}", "error")]
@@ -222,7 +237,7 @@ def test_a_fault_is_caught(
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    good = warehouse.good_test if corruption.stage is Stage.BUILT else warehouse.good_run
+    good = warehouse.good(corruption.stage)
     warehouse.restore()
     before = warehouse.monthly_stats()
     findings = find_fault(warehouse, corruption, tmp_path, monkeypatch)
@@ -237,7 +252,7 @@ def test_a_fault_is_caught(
     statuses = {noticed[name] for name in noticed if any(fnmatchcase(name, e) for e in expected)}
     is_error = bool(statuses & {"fail", "error"})
     assert corruption.severity == ("error" if is_error else "warn"), noticed
-    if corruption.stage is not Stage.BUILT:
+    if corruption.stage not in (Stage.BUILT, Stage.VERIFIED):
         stopped = {"fail", "error"} & {finding.status for finding in findings}
         assert bool(stopped) is is_error
         assert (warehouse.monthly_stats() == before) is is_error
@@ -249,6 +264,11 @@ def test_good_data_pass_and_change_monthly_stats(warehouse: Warehouse) -> None:
     findings = warehouse.run(TODAY)
     assert {finding.status for finding in findings} == {"pass", "warn"}
     assert warehouse.monthly_stats() != before
+
+
+def test_good_data_do_not_drift(warehouse: Warehouse) -> None:
+    warehouse.restore()
+    assert warehouse.verify() == []
 
 
 def test_names_are_unique() -> None:

@@ -21,6 +21,7 @@ class Stage(Enum):
     RAW = "the raw tables, before `funnel run`"
     DAILY = "the daily tables, before `funnel run`"
     BUILT = "built tables and views, before `funnel test --full`"
+    VERIFIED = "raw rows of long ago and the tables of deals, before `funnel verify`"
 
 
 @dataclass(frozen=True)
@@ -46,8 +47,8 @@ class Corruption:
         stage: Where it is seeded.
         fault: The statements that make it, every table found without its schema; or the edit.
         caught_by: All of these see it: data tests by name, or what else stops it (`funnel load: `
-            and `funnel run: ` with the message; `freshness: ` and `index: ` with a table;
-            `constraint: ` with a column). * stands for any text: all tests that match.
+            and `funnel run: ` with the message; `funnel verify: `, `freshness: ` and `index: ` with
+            a table; `constraint: ` with a column). * stands for any text: all tests that match.
         severity: error, which keeps `monthly_stats` as it was, or warn.
     """
 
@@ -65,6 +66,12 @@ def _refused(
     """Return a fault of an export that the loader refuses, with what it says."""
     caught_by = (f"funnel load: {message}",)
     return Corruption(name, sentence, Stage.FILES, Edit(file, change), caught_by)
+
+
+def _drift(name: str, sentence: str, fault: str, *tables: str) -> Corruption:
+    """Return a fault by which these tables are not what the raw rows give."""
+    caught_by = tuple(f"funnel verify: {table}" for table in tables)
+    return Corruption(name, sentence, Stage.VERIFIED, fault, caught_by)
 
 
 def _replacing(old: str, new: str, times: int = -1) -> Callable[[str], str]:
@@ -1300,6 +1307,13 @@ _BUILT = (
         ("not_null_deal_staging_deal_id",),
     ),
     Corruption(
+        "reason twice",
+        "A typed reason stands in its table twice.",
+        Stage.BUILT,
+        "insert into lost_reasons (lost_reason, label) values ('rain', 'Rain'), ('rain', 'rain')",
+        ("lost_reasons_is_unique",),
+    ),
+    Corruption(
         "count emptied",
         "Somebody set a count of the report to null.",
         Stage.BUILT,
@@ -1308,7 +1322,124 @@ _BUILT = (
     ),
 )
 
-CORRUPTIONS = (*_EXPORTS, *_SEEDS, *_RAW, *_DAILY, *_BUILT)
+_VERIFIED = (
+    _drift(
+        "statuses deleted",
+        "The raw rows of old wins and losses were deleted.",
+        """
+        delete from deal_changes
+        where changed_field_key = 'status' and change_time < '2024-06-01'
+        """,
+        "deal_closings",
+        "deal_first_statuses",
+        "deal_stage_visits",
+        "deal_states",
+    ),
+    _drift(
+        "values deleted",
+        "The raw rows of old values were deleted.",
+        "delete from deal_changes where changed_field_key = 'value' and change_time < '2024-06-01'",
+        "deal_values",
+    ),
+    _drift(
+        "owners deleted",
+        "The raw rows of old changes of owner were deleted.",
+        """
+        delete from deal_changes
+        where changed_field_key = 'user_id' and change_time < '2024-06-01'
+        """,
+        "deal_stage_visits",
+        "deal_states",
+        "monthly_stats_by_owner",
+    ),
+    _drift(
+        "deals merged",
+        "Two deals were merged long ago: the changes of one now bear the number of the other.",
+        """
+        update deal_changes set deal_id = (select min(deal_id) from deal_changes)
+        where deal_id = (select max(deal_id) from deal_changes where change_time < '2024-06-01')
+        """,
+        "deal_stage_visits",
+        "deal_states",
+        "deal_steps",
+    ),
+    _drift(
+        "stage moved in time",
+        "A stage was entered a month later than the raw rows said before.",
+        """
+        update deal_changes set change_time = change_time + interval '1 month'
+        where changed_field_key = 'stage_id' and change_time < '2024-04-01' and deal_id % 5 = 0
+        """,
+        "deal_stage_visits",
+        "deal_steps",
+        "daily_deal_stats",
+    ),
+    _drift(
+        "value typed over",
+        "Somebody multiplied the stored values of deals by ten.",
+        "update deal_values set value = value * 10 where deal_id % 5 = 0",
+        "deal_values",
+    ),
+    _drift(
+        "visits of another owner",
+        "The visits of deals bear the owner of today.",
+        "update deal_stage_visits set owner_id = -1 where deal_id % 5 = 0",
+        "deal_stage_visits",
+    ),
+    _drift(
+        "visits without days",
+        "The days that deals spent in a stage are all 0.",
+        "update deal_stage_visits set days_in_stage = 0 where deal_id % 5 = 0",
+        "deal_stage_visits",
+    ),
+    _drift(
+        "losses forgotten",
+        "Closings of deals that were lost are gone.",
+        "delete from deal_closings where outcome = 'lost' and deal_id % 5 = 0",
+        "deal_closings",
+    ),
+    _drift(
+        "wins turned into losses",
+        "Closings say lost where the deal was won.",
+        "update deal_closings set outcome = 'lost' where outcome = 'won' and deal_id % 5 = 0",
+        "deal_closings",
+    ),
+    _drift(
+        "steps reached earlier",
+        "Deals seem to have entered their steps a day before.",
+        """
+        update deal_steps set first_entered_at = first_entered_at - interval '1 day'
+        where deal_id % 5 = 0
+        """,
+        "deal_steps",
+    ),
+    _drift(
+        "deals of another owner",
+        "Deals bear an owner whom no raw row names.",
+        "update deal_states set owner_id = -1 where deal_id % 5 = 0",
+        "deal_states",
+    ),
+    _drift(
+        "a month of deals forgotten",
+        "Deals seem to have had no event in a month.",
+        "delete from deal_months where month = '2024-03-01'",
+        "deal_months",
+    ),
+    _drift(
+        "first status forgotten",
+        "Deals seem to have no recorded status.",
+        "delete from deal_first_statuses where deal_id % 5 = 0",
+        "deal_first_statuses",
+    ),
+    _drift(
+        "owners of a month mixed up",
+        "The numbers of a month stand beside the wrong owner.",
+        "update monthly_stats_by_owner set owner_id = null where month = '2024-03-01'",
+        "monthly_stats_by_owner",
+    ),
+)
+
+CORRUPTIONS = (*_EXPORTS, *_SEEDS, *_RAW, *_DAILY, *_BUILT, *_VERIFIED)
 
 
 def page() -> str:

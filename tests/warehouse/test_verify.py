@@ -45,6 +45,18 @@ def test_nothing_drifts_by_itself(built: Funnel) -> None:
     assert "Days are built from 2024-01-01 to 2024-06-20" in outside.stderr
 
 
+def test_a_reason_given_for_the_first_time_is_no_drift_of_months_before(built: Funnel) -> None:
+    built.query(
+        "insert into pipedrive_raw.deal_changes"
+        " (deal_id, change_time, changed_field_key, new_value)"
+        " select deal_id, '2024-06-20 10:00', 'lost_reason', 'Bad weather'"
+        " from pipedrive_raw.deal_changes limit 1"
+    )
+    built.done("run", "--source-dt", "2024-06-20", "--no-tests")
+    assert built.query(f"select min(date) from {DAILY} where kpi_name = 'Bad weather'")
+    assert verify(built, 0) == {}
+
+
 def test_what_no_watermark_sees_is_found_and_repaired(built: Funnel) -> None:
     raw = "pipedrive_raw.deal_changes"
     closing_in = "changed_field_key = 'stage_id' and new_value = '6' and change_time"
