@@ -16,6 +16,7 @@ _LAYERS = {
     "monthly": "Months",
     "daily": "Days",
 }
+_WORDS = "{{ doc('words') }}"
 _HEAD = f"""# Measures
 
 How to compute every number by hand: the words, then what every table from the daily ones on holds
@@ -24,7 +25,7 @@ change it there. `funnel docs serve` shows the same with lineage and SQL.
 
 ## The words
 
-{{{{ doc('words') }}}}
+{_WORDS}
 """
 
 
@@ -52,7 +53,8 @@ def describe_measures(root: Path) -> str:
 
 
 def _describe_model(model: dict[str, Any], blocks: dict[str, str]) -> str:
-    text = _fill_in(model["description"], blocks).strip()
+    text = model["description"].replace(_WORDS, "The words are at the top of this page.")
+    text = _fill_in(text, blocks).strip()
     return f"### {model['name']}\n\n{text}\n\n{_draw_table('column', model['columns'], blocks)}"
 
 
