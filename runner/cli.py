@@ -11,6 +11,7 @@ from runner.commands.db import db
 from runner.commands.demo import demo
 from runner.commands.docs import docs
 from runner.commands.doctor import doctor
+from runner.commands.extract import extract
 from runner.commands.freshness import freshness
 from runner.commands.load import load
 from runner.commands.plan import plan
@@ -42,7 +43,7 @@ def cli() -> None:
 
 _COMMANDS = (
     *(run, plan, backfill, rebuild, verify, status, show, report),
-    *(load, demo, test, freshness, docs, doctor, db),
+    *(extract, load, demo, test, freshness, docs, doctor, db),
 )
 for command in _COMMANDS:
     cli.add_command(command)

@@ -14,6 +14,7 @@ PRODUCTION_TARGETS = ("local", "prod")
 TARGETS = ("local", "dev", "prod")
 STAGING, ANALYTICS, REPORTING = "pipedrive_staging", "pipedrive_analytics", "pipedrive_reporting"
 META, AUDIT = "pipedrive_meta", "pipedrive_audit"
+LANDING = "pipedrive_landing"
 BUILT_SCHEMAS = (STAGING, ANALYTICS, REPORTING, META, AUDIT)
 
 
@@ -110,7 +111,7 @@ class Project:
         """
         own = self.schema(_declared_vars(self.root)["raw_schema"])
         is_another = self.target not in PRODUCTION_TARGETS and self.raw_schema != own
-        if is_another or self.raw_schema in map(self.schema, BUILT_SCHEMAS):
+        if is_another or self.raw_schema in map(self.schema, (*BUILT_SCHEMAS, LANDING)):
             raise FunnelError(
                 f"target {self.target} does not load into {self.raw_schema}",
                 hint=f"Load into its own: --vars '{{raw_schema: {own}}}'",

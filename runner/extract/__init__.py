@@ -1,0 +1,1 @@
+"""From a Pipedrive account to the raw tables."""

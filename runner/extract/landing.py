@@ -1,0 +1,278 @@
+"""The landing tables: what the account holds, as the last extract has seen it."""
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+
+from psycopg2 import sql
+from psycopg2.extensions import connection as Connection  # noqa: N812 - a class in lower case
+from psycopg2.extensions import cursor as Cursor  # noqa: N812 - a class in lower case
+from psycopg2.extras import execute_values
+
+from runner.extract.answers import Change
+from runner.warehouse.connection import create_schema, reading, table_exists
+
+_SETTLED_AFTER = timedelta(minutes=1)
+"""A deal that changed this shortly before its log was read may have changed again since."""
+
+
+Log = tuple[list[Change], bool]
+"""The changes of a deal, oldest first, and whether they are whole."""
+
+
+@dataclass(frozen=True)
+class Entity:
+    """A landing table with a row for each thing that a sweep sees.
+
+    Args:
+        table: Its name.
+        columns: Names and types; the first is the key.
+        when_gone: What happens to a row that a sweep does not see: it is deleted, marked, or kept
+            for its name.
+    """
+
+    table: str
+    columns: tuple[tuple[str, str], ...]
+    when_gone: str = "delete"
+
+    @property
+    def names(self) -> list[sql.Identifier]:
+        """The names of its columns."""
+        return [sql.Identifier(name) for name, _ in self.columns]
+
+    @property
+    def seen(self) -> sql.Identifier:
+        """The table of this session with what a sweep has seen."""
+        return sql.Identifier("pg_temp", f"seen_{self.table}")
+
+
+def _entity(table: str, columns: str, when_gone: str = "delete") -> Entity:
+    pairs = (column.split() for column in columns.split(","))
+    return Entity(table, tuple((name, kind) for name, kind in pairs), when_gone)
+
+
+DEALS = _entity(
+    "deals",
+    "id bigint, add_time timestamp, update_time timestamp, user_id bigint, stage_id bigint, "
+    "pipeline_id bigint, status text, value text, currency text, lost_reason text, "
+    "won_time timestamp, lost_time timestamp",
+    when_gone="mark",
+)
+ACTIVITIES = _entity(
+    "activities",
+    "id bigint, type text, user_id bigint, deal_id bigint, done boolean, due_date date, "
+    "due_time time",
+)
+ACTIVITY_TYPES = _entity(
+    "activity_types", "id bigint, name text, active boolean, type text", when_gone="keep"
+)
+STAGES = _entity("stages", "id bigint, name text, pipeline_id bigint", when_gone="keep")
+PIPELINES = _entity("pipelines", "id bigint, name text", when_gone="keep")
+FIELDS = _entity("fields", "field_key text, name text, options jsonb")
+USERS = _entity("users", "id bigint, name text, email text, modified timestamp")
+ENTITIES = (PIPELINES, STAGES, FIELDS, ACTIVITY_TYPES, USERS, DEALS, ACTIVITIES)
+
+# The log of a deal is due where the deal has changed since the sweep before it was read.
+_OTHER_TABLES = {
+    "deal_changelog": """
+        create table {schema}.deal_changelog (
+            deal_id bigint not null, place integer not null, changed_at timestamp not null,
+            field_key text not null, old_value text, new_value text,
+            primary key (deal_id, place)
+        )
+    """,
+    "extracts": """
+        create table {schema}.extracts (
+            started_at timestamptz primary key, finished_at timestamptz, company text not null,
+            requests integer, tokens integer, waiting_deals integer
+        )
+    """,
+}
+
+
+@dataclass(frozen=True)
+class Landing:
+    """The landing schema of one target."""
+
+    connection: Connection
+    schema: str
+
+    def name(self, table: str) -> sql.Identifier:
+        """Return the name of one of its tables."""
+        return sql.Identifier(self.schema, table)
+
+    def find_company(self) -> str | None:
+        """Return whose account it holds, if any."""
+        if not table_exists(self.connection, self.schema, "extracts"):
+            return None
+        with reading(self.schema, "extracts"), self.connection.cursor() as cursor:
+            cursor.execute(sql.SQL("select max(company) from {}").format(self.name("extracts")))
+            row: tuple[str | None] | None = cursor.fetchone()
+        return row[0] if row else None
+
+    def create(self) -> None:
+        """Create what is not there yet."""
+        create_schema(self.connection, self.schema)
+        schema = sql.Identifier(self.schema)
+        with self.connection.cursor() as cursor:
+            for entity in ENTITIES:
+                if table_exists(self.connection, self.schema, entity.table):
+                    continue
+                more = sql.SQL(", log_of timestamp, is_whole boolean")
+                cursor.execute(
+                    sql.SQL("create table {} ({}{}, primary key ({}))").format(
+                        self.name(entity.table),
+                        _declare(entity),
+                        more if entity is DEALS else sql.SQL(""),
+                        entity.names[0],
+                    )
+                )
+            for table, statement in _OTHER_TABLES.items():
+                if not table_exists(self.connection, self.schema, table):
+                    cursor.execute(sql.SQL(statement).format(schema=schema))
+
+    def see(self, entity: Entity, pages: Iterable[Iterable[Sequence[object]]]) -> int:
+        """Keep what a sweep sees until `merge`; return how many rows that are."""
+        count = 0
+        with self.connection.cursor() as cursor:
+            cursor.execute(
+                sql.SQL("create temporary table if not exists {} ({})").format(
+                    sql.Identifier(entity.seen.strings[-1]), _declare(entity)
+                )
+            )
+            insert = sql.SQL("insert into {} values %s").format(entity.seen)
+            for page in pages:
+                rows = list(page)
+                execute_values(cursor, insert.as_string(cursor), rows, page_size=len(rows) or 1)
+                count += len(rows)
+        return count
+
+    def find_vanished_deals(self) -> list[int]:
+        """Return the deals that the sweep does not see, and nobody has said to be deleted."""
+        if not table_exists(self.connection, self.schema, "deals"):
+            return []
+        query = sql.SQL(
+            "select id from {} where status <> 'deleted' and id not in (select id from {})"
+        ).format(self.name("deals"), DEALS.seen)
+        with self.connection.cursor() as cursor:
+            cursor.execute(query)
+            return [deal_id for (deal_id,) in cursor.fetchall()]
+
+    def merge(self, cursor: Cursor, entity: Entity) -> None:
+        """Make a table what the sweep has seen, touching no row that is as it was."""
+        key, *others = entity.names
+        parts = {
+            "table": self.name(entity.table),
+            "seen": entity.seen,
+            "key": key,
+            "columns": sql.SQL(", ").join(entity.names),
+            "values": sql.SQL(", ").join(others),
+            "excluded": sql.SQL(", ").join(
+                sql.SQL("excluded.{}").format(column) for column in others
+            ),
+            "stored": sql.SQL(", ").join(sql.SQL("stored.{}").format(column) for column in others),
+        }
+        gone = {
+            "delete": "delete from {table} where {key} not in (select {key} from {seen})",
+            "mark": """
+                update {table} set status = 'deleted'
+                where status <> 'deleted' and {key} not in (select {key} from {seen})
+            """,
+        }
+        if entity.when_gone in gone:
+            cursor.execute(sql.SQL(gone[entity.when_gone]).format(**parts))
+        cursor.execute(
+            sql.SQL("""
+                insert into {table} as stored ({columns})
+                select distinct on ({key}) {columns} from {seen} order by {key}
+                on conflict ({key}) do update set ({values}) = row({excluded})
+                where row({stored}) is distinct from row({excluded})
+            """).format(**parts)
+        )
+
+    def count_due(self) -> int:
+        """Return how many of the deals seen have a log that is due, before anything is written."""
+        query = "select count(distinct id) from {seen} as seen where status <> 'deleted'"
+        if table_exists(self.connection, self.schema, "deals"):
+            query += """ and not exists (
+                select from {table} as stored
+                where stored.id = seen.id and stored.log_of is not distinct from seen.update_time
+            )"""
+        with self.connection.cursor() as cursor:
+            cursor.execute(sql.SQL(query).format(seen=DEALS.seen, table=self.name("deals")))
+            (count,) = cursor.fetchone() or (0,)
+            return int(count)
+
+    def find_due(self) -> list[tuple[int, int | None]]:
+        """Return the deals whose log is due with their stages, those changed last first."""
+        query = """
+            select id, stage_id from {}
+            where status <> 'deleted' and log_of is distinct from update_time
+            order by update_time desc, id desc
+        """
+        with self.connection.cursor() as cursor:
+            cursor.execute(sql.SQL(query).format(self.name("deals")))
+            return cursor.fetchall()
+
+    def count_unproven(self) -> int:
+        """Return how many deals have a log that is not whole, whatever was asked."""
+        query = "select count(*) from {} where not is_whole and status <> 'deleted'"
+        with self.connection.cursor() as cursor:
+            cursor.execute(sql.SQL(query).format(self.name("deals")))
+            (count,) = cursor.fetchone() or (0,)
+            return int(count)
+
+    def write_logs(self, cursor: Cursor, logs: Mapping[int, Log], now: datetime) -> None:
+        """Replace the logs of some deals."""
+        log = self.name("deal_changelog")
+        cursor.execute(sql.SQL("delete from {} where deal_id = any(%s)").format(log), (list(logs),))
+        rows = [
+            (deal_id, place, *change)
+            for deal_id, (changes, _) in logs.items()
+            for place, change in enumerate(changes)
+        ]
+        insert = sql.SQL("insert into {} values %s").format(log)
+        execute_values(cursor, insert.as_string(cursor), rows, page_size=1000)
+        update = sql.SQL("""
+            update {} as deals set
+                log_of = case when update_time < {} then update_time end, is_whole = read.whole
+            from (values %s) as read (id, whole) where deals.id = read.id
+        """).format(self.name("deals"), sql.Literal(now - _SETTLED_AFTER))
+        states = [(deal_id, whole) for deal_id, (_, whole) in logs.items()]
+        execute_values(cursor, update.as_string(cursor), states, page_size=1000)
+
+    def forget_deleted(self, cursor: Cursor) -> None:
+        """Delete the logs of deals that are deleted; where one comes back its log is due."""
+        parts = {"deals": self.name("deals"), "log": self.name("deal_changelog")}
+        for statement in (
+            "delete from {log} where deal_id in (select id from {deals} where status = 'deleted')",
+            "update {deals} set log_of = null, is_whole = null "
+            "where status = 'deleted' and is_whole is not null",
+        ):
+            cursor.execute(sql.SQL(statement).format(**parts))
+
+    def record(self, cursor: Cursor, started_at: datetime, company: str, **values: object) -> None:
+        """Write down what an extract has done so far."""
+        columns = {"started_at": started_at, "company": company, **values}
+        names = sql.SQL(", ").join(map(sql.Identifier, columns))
+        cursor.execute(
+            sql.SQL("""
+                insert into {} ({}) values ({}) on conflict (started_at)
+                do update set ({}) = row({})
+            """).format(
+                self.name("extracts"),
+                names,
+                sql.SQL(", ").join(map(sql.Literal, columns.values())),
+                names,
+                sql.SQL(", ").join(
+                    sql.SQL("excluded.{}").format(sql.Identifier(name)) for name in columns
+                ),
+            )
+        )
+
+
+def _declare(entity: Entity) -> sql.Composed:
+    return sql.SQL(", ").join(
+        sql.SQL("{} {}").format(sql.Identifier(name), sql.SQL(kind))
+        for name, kind in entity.columns
+    )

@@ -1,0 +1,251 @@
+"""From the landing tables to the raw ones, by difference: what is as it was keeps its load time."""
+
+from collections.abc import Collection
+from dataclasses import dataclass
+
+from psycopg2 import sql
+from psycopg2.extensions import connection as Connection  # noqa: N812 - a class in lower case
+from psycopg2.extensions import cursor as Cursor  # noqa: N812 - a class in lower case
+
+from runner.errors import FunnelError
+from runner.extract.landing import Landing
+from runner.project import Project
+from runner.raw.tables import create_indexes, create_tables
+from runner.warehouse.raw_contract import EVENT_TIMES, RAW_TABLES, check_raw_tables
+
+PIPELINES = "pipelines"
+
+# An activity of a whole day is a date, not a moment: noon of the reporting zone is on that day.
+_ACTIVITY = """
+    select
+        activities.id, activities.type, activities.user_id, activities.deal_id, activities.done,
+        case
+            when activities.due_time is null
+                then (activities.due_date + time '12:00') at time zone {timezone} at time zone 'UTC'
+            else activities.due_date + activities.due_time
+        end
+    from {activities} as activities
+    left join {deals} as deals on activities.deal_id = deals.id
+    where deals.status is distinct from 'deleted'
+"""
+
+# A log has no row for what a deal began with: that is the old value of a field's first change, or
+# the value of today where it has never changed. Nor has it one for a deal that was won or lost from
+# its creation on, as imported deals are.
+_DEAL_CHANGES = """
+    with deals as (
+        select * from {deals} where id in ({deals_to_write}) and status <> 'deleted'
+    ),
+    changes as (select * from {deal_changelog} where deal_id in ({deals_to_write})),
+    first_changes as (
+        select distinct on (deal_id, field_key) deal_id, field_key, old_value
+        from changes order by deal_id, field_key, place
+    ),
+    today as (
+        select deals.id as deal_id, deals.add_time, fields.field_key, fields.field_value
+        from deals cross join lateral (values
+            ('user_id', cast(user_id as text)), ('stage_id', cast(stage_id as text)),
+            ('pipeline_id', cast(pipeline_id as text)), ('value', value), ('currency', currency)
+        ) as fields (field_key, field_value)
+    ),
+    closings as (
+        select
+            deals.id as deal_id, deals.status, deals.lost_reason,
+            case deals.status when 'won' then deals.won_time when 'lost' then deals.lost_time end
+                as closed_at
+        from deals
+    ),
+    every as (
+        select deal_id, changed_at, field_key, new_value from changes where field_key <> 'add_time'
+        union
+        select id, add_time, 'add_time', to_char(add_time, 'YYYY-MM-DD HH24:MI:SS') from deals
+        union
+        select id, add_time, 'status', 'open' from deals
+        union
+        select
+            today.deal_id, today.add_time, today.field_key,
+            case
+                when first_changes.deal_id is null then today.field_value
+                else first_changes.old_value
+            end as first_value
+        from today
+        left join first_changes
+            on
+                today.deal_id = first_changes.deal_id
+                and today.field_key = first_changes.field_key
+        where first_changes.deal_id is null and today.field_value is not null
+            or first_changes.old_value is not null
+        union
+        select deal_id, closed_at, 'status', status from closings
+        where closed_at is not null and not exists (
+            select from changes
+            where changes.deal_id = closings.deal_id and changes.field_key = 'status'
+        )
+        union
+        select deal_id, closed_at, 'lost_reason', lost_reason from closings
+        where status = 'lost' and closed_at is not null and lost_reason is not null and not exists (
+            select from changes
+            where changes.deal_id = closings.deal_id and changes.field_key = 'lost_reason'
+        )
+    )
+    select deal_id, changed_at, field_key, new_value from every where changed_at is not null
+"""
+
+_SELECTS = {
+    "activity": _ACTIVITY,
+    "activity_types": "select id, name, active, type from {activity_types}",
+    "deal_changes": _DEAL_CHANGES,
+    "fields": "select cast(null as bigint), field_key, name, options from {fields}",
+    "stages": "select id, name, pipeline_id from {stages}",
+    PIPELINES: "select id, name from {pipelines}",
+    "users": "select id, name, email, modified from {users}",
+}
+_COLUMNS = {
+    **{table.name: tuple(column.name for column in table.columns) for table in RAW_TABLES},
+    "stages": ("stage_id", "stage_name", "pipeline_id"),
+    PIPELINES: ("pipeline_id", "name"),
+}
+
+
+@dataclass
+class RawTables:
+    """The raw tables of one target, and how many of their rows changed."""
+
+    project: Project
+    landing: Landing
+    added: int = 0
+    removed: int = 0
+
+    @property
+    def connection(self) -> Connection:
+        """The connection of the landing tables."""
+        return self.landing.connection
+
+    def check_free(self) -> None:
+        """Check that no rows are there which another loader has brought: they would be deleted.
+
+        Raises:
+            FunnelError: There are.
+        """
+        with self.connection.cursor() as cursor:
+            for table in EVENT_TIMES:
+                name = sql.Identifier(self.project.raw_schema, table)
+                cursor.execute(
+                    "select to_regclass(%s) is not null", (name.as_string(self.connection),)
+                )
+                if cursor.fetchone() != (True,):
+                    continue
+                cursor.execute(sql.SQL("select exists (select from {})").format(name))
+                if cursor.fetchone() == (True,):
+                    raise FunnelError(
+                        f"{self.project.raw_schema}.{table} holds rows that `funnel extract` has "
+                        "not brought",
+                        hint="Empty it, or use another database or FUNNEL_HOME: extract deletes "
+                        "what is not in the account.",
+                    )
+
+    def create(self) -> None:
+        """Create what is not there yet, and check that all is as funnel reads it.
+
+        Raises:
+            FunnelError: A column has another type.
+        """
+        schema, loaded_at = self.project.raw_schema, self.project.loaded_at_field
+        with self.connection, self.connection.cursor() as cursor:
+            create_tables(cursor, schema, loaded_at)
+            pipelines = sql.Identifier(schema, PIPELINES)
+            cursor.execute("select to_regclass(%s)", (pipelines.as_string(cursor),))
+            if cursor.fetchone() == (None,):
+                cursor.execute(
+                    sql.SQL(
+                        "create table {} (pipeline_id bigint, name text, {} timestamptz not null)"
+                    ).format(pipelines, sql.Identifier(loaded_at))
+                )
+            cursor.execute(
+                "select from pg_catalog.pg_attribute where attrelid = to_regclass(%s) "
+                "and attname = 'pipeline_id'",
+                (sql.Identifier(schema, "stages").as_string(cursor),),
+            )
+            if cursor.fetchone() is None:
+                cursor.execute(
+                    sql.SQL("alter table {} add column pipeline_id bigint").format(
+                        sql.Identifier(schema, "stages")
+                    )
+                )
+            create_indexes(cursor, schema, loaded_at)
+        check_raw_tables(self.connection, self.project)
+
+    def write_all(self, cursor: Cursor) -> None:
+        """Make all tables what the landing tables say, but for deals whose log is due."""
+        deals = self.landing.name("deals")
+        for table in _SELECTS:
+            if table != "deal_changes":
+                self._write(cursor, table)
+        query = sql.SQL("select id from {} where log_of = update_time").format(deals)
+        self._write(cursor, "deal_changes", query)
+        query = sql.SQL("select id from {} where status <> 'deleted'").format(deals)
+        gone = sql.SQL("deal_id is null or deal_id not in ({})").format(query)
+        self._delete(cursor, "deal_changes", gone)
+
+    def write_changes(self, cursor: Cursor, deals: Collection[int]) -> None:
+        """Make the changes of some deals what the landing tables say."""
+        self._write(
+            cursor, "deal_changes", sql.SQL("select unnest({})").format(sql.Literal(list(deals)))
+        )
+
+    def _write(self, cursor: Cursor, table: str, deals: sql.Composable | None = None) -> None:
+        columns = [sql.Identifier(name) for name in _COLUMNS[table]]
+        landing = {name: self.landing.name(name) for name in _LANDING}
+        no_deals = sql.SQL("null")
+        select = sql.SQL(_SELECTS[table]).format(
+            timezone=sql.Literal(self.project.var("timezone")),
+            deals_to_write=deals or no_deals,
+            **landing,
+        )
+        scope = sql.SQL("stored.deal_id in ({})").format(deals) if deals else sql.SQL("true")
+        # In the types of the table, which may be others than our own.
+        parts = {
+            "table": sql.Identifier(self.project.raw_schema, table),
+            "columns": sql.SQL(", ").join(columns),
+            "stored": sql.SQL(", ").join(sql.SQL("stored.{}").format(each) for each in columns),
+            "wanted": sql.SQL(", ").join(sql.SQL("wanted.{}").format(each) for each in columns),
+            "loaded_at": sql.Identifier(self.project.loaded_at_field),
+            "scope": scope,
+        }
+        cursor.execute(
+            sql.SQL(
+                "create temporary table wanted on commit drop as select {columns} from {table} "
+                "limit 0"
+            ).format(**parts)
+        )
+        cursor.execute(sql.SQL("insert into wanted {}").format(select))
+        cursor.execute("analyze wanted")
+        is_same = sql.SQL("row({wanted})::text = row({stored})::text").format(**parts)
+        self._delete(
+            cursor,
+            table,
+            sql.SQL("{} and not exists (select from wanted where {})").format(scope, is_same),
+        )
+        cursor.execute(
+            sql.SQL("""
+                insert into {table} ({columns}, {loaded_at})
+                select {wanted}, clock_timestamp() from wanted
+                where not exists (select from {table} as stored where {scope} and {is_same})
+            """).format(is_same=is_same, **parts)
+        )
+        self.added += cursor.rowcount
+        cursor.execute("drop table wanted")
+
+    def _delete(self, cursor: Cursor, table: str, condition: sql.Composable) -> None:
+        cursor.execute(
+            sql.SQL("delete from {} as stored where {}").format(
+                sql.Identifier(self.project.raw_schema, table), condition
+            )
+        )
+        self.removed += cursor.rowcount
+
+
+_LANDING = (
+    *("activities", "activity_types", "deal_changelog", "deals"),
+    *("fields", "pipelines", "stages", "users"),
+)

@@ -1,0 +1,320 @@
+"""`funnel extract` against a server that answers as Pipedrive does, and a real Postgres."""
+
+import json
+import secrets
+from collections.abc import Iterator
+from csv import DictReader
+from dataclasses import replace
+from datetime import date, datetime
+
+import oracle
+import pytest
+from homes import ROOT, Funnel
+from pipedrive import API_TOKEN, STAGES, TYPES, Account, Activity, Server, serve
+
+from runner.extract import api
+
+CHANGES = (
+    "select deal_id, change_time, changed_field_key, new_value from pipedrive_raw.deal_changes"
+)
+ACTIVITIES = (
+    "select activity_id, type, assigned_to_user, deal_id, done, due_to from pipedrive_raw.activity"
+)
+QUICK = ("--burst", "1000")
+
+
+@pytest.fixture
+def server() -> Iterator[Server]:
+    seed = secrets.randbits(32)
+    print("seed", seed)
+    with serve(Account(seed, deals=40)) as running:
+        yield running
+
+
+@pytest.fixture
+def home(empty: Funnel, server: Server, monkeypatch: pytest.MonkeyPatch) -> Funnel:
+    """A home whose environment names the account of the server."""
+    monkeypatch.setattr(api, "_PAUSE", 0.001)
+    return replace(empty, environment=server.environment)
+
+
+def extract(home: Funnel, *options: str) -> dict[str, int]:
+    printed = home.done("extract", "--json", *QUICK, *options).stdout
+    summary: dict[str, int] = json.loads(printed)
+    return summary
+
+
+def assert_true(home: Funnel, account: Account) -> None:
+    """Expect that the raw tables hold what the account holds, and nothing twice."""
+    found = home.query(CHANGES)
+    assert set(found) == account.changes()
+    assert len(found) == len(set(found))
+    activities = home.query(ACTIVITIES)
+    assert set(activities) == account.all_activities()
+    assert len(activities) == len(set(activities))
+
+
+def load_times(home: Funnel) -> dict[object, object]:
+    changes = home.query(f"{CHANGES.replace('select', 'select _loaded_at,')}")
+    activities = home.query(f"{ACTIVITIES.replace('select', 'select _loaded_at,')}")
+    return {row: loaded_at for loaded_at, *rest in (*changes, *activities) for row in [tuple(rest)]}
+
+
+def test_a_first_extract_brings_all_that_happened(home: Funnel, server: Server) -> None:
+    account = server.account
+    account.add_long_deal(101, 700, is_cut=False)
+    account.add_long_deal(102, 700, is_cut=True)
+    account.deals[5].is_deleted = True
+    summary = extract(home)
+    assert_true(home, account)
+    assert server.refused == 0
+    assert summary["waiting_deals"] == summary["unproven_deals"] == 0
+    assert server.asked["flow"] == 2  # only of the log that was cut, in two pages
+    stages = home.query("select count(*), count(pipeline_id) from pipedrive_raw.stages")
+    assert stages == [(9, 9)]
+    assert home.query("select name from pipedrive_raw.pipelines order by 1") == [
+        ("Renewals",),
+        ("Sales",),
+    ]
+    fields = home.query("select field_key, field_value_options from pipedrive_raw.fields")
+    assert [key for key, _ in fields] == ["lost_reason"]
+
+
+def test_a_second_extract_changes_nothing_and_costs_the_sweep(home: Funnel, server: Server) -> None:
+    extract(home)
+    before = load_times(home)
+    server.asked.clear()
+    summary = extract(home)
+    assert (summary["added"], summary["removed"]) == (0, 0)
+    assert load_times(home) == before
+    assert server.asked["changelog"] == 0
+
+
+def test_changed_deals_leave_all_other_rows_as_they_are(home: Funnel, server: Server) -> None:
+    extract(home)
+    before = load_times(home)
+    server.asked.clear()
+    server.account.change_deals(20)
+    extract(home)
+    assert_true(home, server.account)
+    assert server.asked["changelog"] == 20
+    after = load_times(home)
+    assert {row: after.get(row) for row in before} == before
+
+
+def test_what_is_deleted_or_changed_stops_counting(home: Funnel, server: Server) -> None:
+    account = server.account
+    for number, deal in account.deals.items():
+        deal.is_archived = number in (6, 7)
+    extract(home)
+    account.deals[3].is_deleted = True  # says so for 30 days
+    account.deals[4].is_deleted = account.deals[4].is_forgotten = True
+    del account.activities[1]
+    account.retype(2, done=not account.activities[2].done)
+    account.deals[6].is_archived = False
+    account.deals[8].is_archived = True
+    extract(home)
+    assert_true(home, account)
+    assert not {3, 4} & {deal for deal, *_ in home.query(CHANGES)}
+    account.deals[3].is_deleted = False
+    extract(home)
+    assert_true(home, account)
+
+
+def test_the_sweep_of_a_dry_run_writes_nothing(home: Funnel, server: Server) -> None:
+    summary = extract(home, "--dry-run")
+    assert summary["waiting_deals"] == len(server.account.deals)
+    assert server.asked["changelog"] == 0
+    schemas = "select nspname from pg_namespace where nspname ~ '^pipedrive'"
+    assert home.query(schemas) == []
+    extract(home)
+    server.account.change_deals(3)
+    assert extract(home, "--dry-run")["waiting_deals"] == 3
+
+
+def test_the_pace_stays_below_the_limit(home: Funnel, server: Server) -> None:
+    server.burst = 20
+    home.done("extract", "--burst", "20")
+    assert server.refused == 0
+    assert_true(home, server.account)
+
+
+def test_answers_that_fail_now_and_then_are_asked_for_again(home: Funnel, server: Server) -> None:
+    server.faults = {
+        "/api/v2/deals": [(500, "{}"), (200, "null"), (502, "<html>")],
+        "/api/v2/activities": [(200, ""), (503, "")],
+        "/api/v1/deals/7/changelog": [(429, "{}"), (200, "null")],
+        "/api/v1/deals/8/changelog": [(404, "{}")],
+    }
+    summary = extract(home)
+    assert summary["waiting_deals"] == 1  # the deal that was not there for a moment
+    extract(home)
+    assert_true(home, server.account)
+
+
+def test_the_budget_ends_and_the_next_extract_goes_on(home: Funnel, server: Server) -> None:
+    account = server.account
+    waiting = [extract(home, "--max-tokens", "400")["waiting_deals"] for _ in range(3)]
+    assert waiting == sorted(waiting, reverse=True)
+    assert len(set(waiting)) == 3
+    newest = sorted(account.deals.values(), key=lambda deal: (deal.updated, deal.id))[waiting[-1] :]
+    assert {deal for deal, *_ in home.query(CHANGES)} == {deal.id for deal in newest}
+    assert extract(home, "--max-tokens", "20")["is_swept"] is False
+    server.budget = 600  # of which half may be spent
+    assert 0 < extract(home)["tokens"] <= 302
+    server.budget = 0
+    assert extract(home, "--max-tokens", "9999")["is_swept"] is False
+    server.budget = None
+    extract(home)
+    assert_true(home, account)
+
+
+FAILURES = {
+    "a wrong token": (
+        {"PIPEDRIVE_API_TOKEN": "wrong"},
+        {},
+        "Pipedrive does not accept the token for company sandbox",
+    ),
+    "another company": (
+        {"PIPEDRIVE_COMPANY": "other"},
+        {},
+        "the token is for company sandbox, not other",
+    ),
+    "no token": ({"PIPEDRIVE_API_TOKEN": ""}, {}, "PIPEDRIVE_API_TOKEN is not set"),
+    "two tokens": ({"PIPEDRIVE_ACCESS_TOKEN": "x"}, {}, "are both set"),
+    "a token with a line feed": (
+        {"PIPEDRIVE_API_TOKEN": "secret\nsecret"},
+        {},
+        "PIPEDRIVE_API_TOKEN holds a character that no token has",
+    ),
+    "no company": ({"PIPEDRIVE_COMPANY": ""}, {}, "PIPEDRIVE_COMPANY is not set"),
+    "a company that is an address": (
+        {"PIPEDRIVE_COMPANY": "example.org/#"},
+        {},
+        "PIPEDRIVE_COMPANY is not the name of a company",
+    ),
+    "http": (
+        {"PIPEDRIVE_API_URL": "http://example.org"},
+        {},
+        "PIPEDRIVE_API_URL is not an https address",
+    ),
+    "nobody there": (
+        {"PIPEDRIVE_API_URL": "http://127.0.0.1:1"},
+        {},
+        "Pipedrive could not be reached 6 times for /api/v1/users/me",
+    ),
+    "no permission": (
+        {},
+        {"/api/v1/users": [(403, '{"success":false}')]},
+        "the token may not read /api/v1/users",
+    ),
+    "blocked": (
+        {},
+        {"/api/v2/deals": [(403, "<html>blocked</html>")]},
+        "Pipedrive blocks this address for now",
+    ),
+    "moved": ({}, {"/api/v2/deals": [(302, "{}")]}, "Pipedrive answered 302 for /api/v2/deals"),
+    "an answer of another shape": (
+        {},
+        {"/api/v2/stages": [(200, '{"data": [{"number": 1}]}')]},
+        "Pipedrive's answer for /api/v2/stages is not what its documentation says",
+    ),
+}
+
+
+@pytest.mark.parametrize("name", FAILURES)
+def test_a_failure_is_one_line(home: Funnel, server: Server, name: str) -> None:
+    environment, faults, message = FAILURES[name]
+    server.faults = {path: list(answers) for path, answers in faults.items()}
+    broken = replace(home, environment={**home.environment, **environment})
+    outcome = broken("extract", *QUICK)
+    assert outcome.returncode == 2
+    last = outcome.stderr.strip().splitlines()[-1]
+    assert last.startswith("Error: ")
+    assert message in last
+    said = outcome.stdout + broken("extract", *QUICK, "--debug").stderr + outcome.stderr
+    assert API_TOKEN not in said
+    assert "secret" not in said
+    assert not any(API_TOKEN in url for url in server.urls)
+
+
+def test_an_oauth_token_is_a_bearer(home: Funnel, server: Server) -> None:
+    variables = {**home.environment, "PIPEDRIVE_ACCESS_TOKEN": API_TOKEN, "PIPEDRIVE_API_TOKEN": ""}
+    extract(replace(home, environment=variables))
+    assert_true(home, server.account)
+
+
+def test_what_was_read_before_a_failure_is_kept(home: Funnel, server: Server) -> None:
+    oldest = min(server.account.deals.values(), key=lambda deal: (deal.updated, deal.id))
+    path = f"/api/v1/deals/{oldest.id}/changelog"
+    server.faults = {path: [(500, "")] * 6}
+    outcome = home("extract", *QUICK)
+    assert outcome.returncode == 2
+    assert f"answered 500 without content 6 times for {path}" in outcome.stderr
+    server.asked.clear()
+    extract(home)
+    assert server.asked["changelog"] == 1
+    assert_true(home, server.account)
+
+
+def test_rows_that_somebody_has_changed_are_set_right(home: Funnel, server: Server) -> None:
+    extract(home)
+    home.query("delete from pipedrive_raw.deal_changes where deal_id < 10")
+    home.query("update pipedrive_raw.activity set done = not done where activity_id < 10")
+    home.query("insert into pipedrive_raw.deal_changes values (999, now(), 'status', 'won')")
+    extract(home)
+    assert_true(home, server.account)
+
+
+def test_rows_of_another_loader_are_not_deleted(home: Funnel) -> None:
+    home.query("create schema pipedrive_raw")
+    home.query("create table pipedrive_raw.activity as select 1 as activity_id")
+    outcome = home("extract", *QUICK)
+    assert outcome.returncode == 2
+    assert "holds rows that `funnel extract` has not brought" in outcome.stderr
+    assert home.query("select * from pipedrive_raw.activity") == [(1,)]
+
+
+def test_another_account_is_refused(home: Funnel, server: Server) -> None:
+    extract(home)
+    other = replace(home, environment={**home.environment, "PIPEDRIVE_COMPANY": "other"})
+    outcome = other("extract", *QUICK)
+    assert outcome.returncode == 2
+    assert "the target holds the account sandbox, not other" in outcome.stderr
+
+
+def test_an_activity_of_a_whole_day_is_on_that_day_in_the_reporting_zone(
+    home: Funnel, server: Server
+) -> None:
+    server.account.activities = {1: Activity(1, "meeting", 1, 1, True, "2024-03-31", None)}
+    options = ("--vars", "{timezone: America/Los_Angeles}")
+    extract(home, *options)
+    assert home.query("select due_to from pipedrive_raw.activity") == [
+        (datetime(2024, 3, 31, 19),)  # noon there
+    ]
+
+
+def test_from_an_account_to_its_funnel(home: Funnel, server: Server) -> None:
+    extract(home)
+    home.done("run", "--source-dt", "2024-06-30", "--months", "6", "--no-tests", "--no-freshness")
+    with (ROOT / "seeds" / "funnel_steps.csv").open() as file:
+        rows = [{**row, "step_order": int(row["step_order"])} for row in DictReader(file)]
+    steps = [oracle.Step(**row) for row in rows]  # type: ignore[arg-type]
+    account = server.account
+    raw = oracle.Raw(
+        steps,
+        [
+            oracle.Activity(i, kind, deal, done, due)
+            for i, kind, _, deal, done, due in account.all_activities()
+        ],
+        [oracle.ActivityType(number, name.upper(), name) for number, name in TYPES.items()],
+        [oracle.DealChange(*row) for row in account.changes()],
+        [],
+        [oracle.Stage(number, name) for number, (name, _) in STAGES.items()],
+    )
+    expected = oracle.Warehouse()
+    expected.run(raw, date(2024, 6, 30), 30, 6)
+    columns = "month, kpi_name, funnel_step, deals_count, step_order, deal_days_count"
+    found = home.query(f"select {columns} from pipedrive_reporting.monthly_stats")
+    assert sorted(found) == sorted(expected.monthly_stats())
+    assert sum(int(str(row[3])) for row in found) > 0
