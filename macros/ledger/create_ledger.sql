@@ -13,7 +13,7 @@ begin
             run_id text not null, event text not null, happened_at timestamptz not null,
             -- started
             command text, version text, source_dt date, as_of date, months text, definition text,
-            -- ended; verified has months and outcome too
+            -- ended; verified has months and outcome; removed months, rows_written, first_day
             outcome text, is_complete boolean, has_marts boolean,
             models integer, tests integer, rows_written bigint, warnings text,
             -- watermark; then backfill_started, batch_ended, backfill_ended

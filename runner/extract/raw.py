@@ -9,8 +9,9 @@ from psycopg2.extensions import cursor as Cursor  # noqa: N812 - a class in lowe
 
 from runner.errors import FunnelError
 from runner.extract.landing import Landing
-from runner.project import Project
+from runner.project import META, Project
 from runner.raw.tables import create_indexes, create_tables
+from runner.warehouse.meta import EVENTS
 from runner.warehouse.raw_contract import EVENT_TIMES, RAW_TABLES, check_raw_tables
 
 PIPELINES = "pipelines"
@@ -89,6 +90,21 @@ _DEAL_CHANGES = """
         )
     )
     select deal_id, changed_at, field_key, new_value from every where changed_at is not null
+"""
+
+# A run finds the months of loaded rows by itself; those of deleted rows have to be written down.
+_DELETE = """
+    with gone as (
+        delete from {table} as stored where {condition} returning {moment} as local_time
+    ),
+    recorded as (
+        insert into {events} (run_id, event, happened_at, months, rows_written, first_day)
+        select
+            '', 'removed', current_timestamp, to_char(local_time, 'YYYY-MM'), count(*),
+            cast(min(local_time) as date)
+        from gone where local_time is not null group by 4
+    )
+    select count(*) from gone
 """
 
 _SELECTS = {
@@ -237,12 +253,21 @@ class RawTables:
         cursor.execute("drop table wanted")
 
     def _delete(self, cursor: Cursor, table: str, condition: sql.Composable) -> None:
+        """Delete rows, and write their months down, which the next run has to process again."""
+        event_time = EVENT_TIMES.get(table)
+        moment = sql.SQL("{} at time zone 'UTC' at time zone {}").format(
+            sql.Identifier(event_time or ""), sql.Literal(self.project.var("timezone"))
+        )
         cursor.execute(
-            sql.SQL("delete from {} as stored where {}").format(
-                sql.Identifier(self.project.raw_schema, table), condition
+            sql.SQL(_DELETE).format(
+                table=sql.Identifier(self.project.raw_schema, table),
+                condition=condition,
+                moment=moment if event_time else sql.SQL("cast(null as timestamp)"),
+                events=sql.Identifier(self.project.schema(META), EVENTS),
             )
         )
-        self.removed += cursor.rowcount
+        (count,) = cursor.fetchone() or (0,)
+        self.removed += count
 
 
 _LANDING = (

@@ -1,9 +1,12 @@
-"""Late rows: loaded since the last run, for a month that the window does not reach back to.
+"""Late rows: loaded or deleted since the last run, for a month before the window.
 
 Rows are found by the column that says when they were loaded, never by a scan of history. A row can
 carry an earlier time than the moment at which others can see it, because its transaction took
 long. Each look therefore also notes what the hours before it held; when the next look finds
 something else there, it goes back by these hours.
+
+Rows that `funnel extract` has deleted leave no row to be found: it writes the event `removed` into
+the ledger, which makes their months late in the same way.
 """
 
 from dataclasses import dataclass
@@ -13,7 +16,8 @@ from psycopg2 import sql
 from psycopg2.extensions import cursor as Cursor  # noqa: N812 - a class in lower case
 
 from runner.months.window import EARLIEST, LATEST
-from runner.project import Project
+from runner.project import META, Project
+from runner.warehouse.meta import EVENTS
 from runner.warehouse.raw_contract import EVENT_TIMES
 from runner.words import plural
 
@@ -37,7 +41,7 @@ class Watermark:
 
 @dataclass(frozen=True)
 class LateRows:
-    """The late rows of one month.
+    """The late rows of one month, those that were deleted among them.
 
     Args:
         count: How many there are.
@@ -70,7 +74,12 @@ def find_late_rows(
         return {}, Watermark(now, recent_rows)
     unchanged = _recent_rows(cursor, project, since.seen_until) == since.recent_rows
     begin = since.seen_until if unchanged else since.seen_until - OVERLAP
-    return _rows_by_month(cursor, project, begin), Watermark(now, recent_rows)
+    late_rows = _rows_by_month(cursor, project, begin)
+    for month, removed in _removed_by_month(cursor, project, since.seen_until).items():
+        loaded = late_rows.get(month, LateRows(0, removed.oldest))
+        oldest = min(loaded.oldest, removed.oldest)
+        late_rows[month] = LateRows(loaded.count + removed.count, oldest)
+    return late_rows, Watermark(now, recent_rows)
 
 
 def _rows_by_month(cursor: Cursor, project: Project, begin: datetime) -> dict[str, LateRows]:
@@ -92,6 +101,18 @@ def _rows_by_month(cursor: Cursor, project: Project, begin: datetime) -> dict[st
     # No run has a window beyond these.
     cursor.execute(sql.SQL(months).format(loaded), (EARLIEST, LATEST))
     return {month: LateRows(count, oldest) for month, count, oldest in cursor.fetchall()}
+
+
+def _removed_by_month(cursor: Cursor, project: Project, begin: datetime) -> dict[str, LateRows]:
+    """Return what was deleted since a moment; under the lock, so that no look can pass it."""
+    query = """
+        select months, sum(rows_written), min(first_day) from {}
+        where event = 'removed' and happened_at >= %s and first_day >= %s and first_day < %s
+        group by months
+    """
+    events = sql.Identifier(project.schema(META), EVENTS)
+    cursor.execute(sql.SQL(query).format(events), (begin, EARLIEST, LATEST))
+    return {month: LateRows(int(count), oldest) for month, count, oldest in cursor.fetchall()}
 
 
 def _recent_rows(cursor: Cursor, project: Project, until: datetime) -> str:

@@ -294,19 +294,17 @@ def test_an_activity_of_a_whole_day_is_on_that_day_in_the_reporting_zone(
     ]
 
 
-def test_from_an_account_to_its_funnel(home: Funnel, server: Server) -> None:
-    extract(home)
-    home.done("run", "--source-dt", "2024-06-30", "--months", "6", "--no-tests", "--no-freshness")
+def expected_stats(account: Account) -> list[tuple[object, ...]]:
+    """Return what `monthly_stats` has to say of an account, by the oracle."""
     with (ROOT / "seeds" / "funnel_steps.csv").open() as file:
         rows = [{**row, "step_order": int(row["step_order"])} for row in DictReader(file)]
-    steps = [oracle.Step(**row) for row in rows]  # type: ignore[arg-type]
-    account = server.account
+    activities = [
+        oracle.Activity(number, kind, deal, done, due)
+        for number, kind, _, deal, done, due in account.all_activities()
+    ]
     raw = oracle.Raw(
-        steps,
-        [
-            oracle.Activity(i, kind, deal, done, due)
-            for i, kind, _, deal, done, due in account.all_activities()
-        ],
+        [oracle.Step(**row) for row in rows],  # type: ignore[arg-type]
+        activities,
         [oracle.ActivityType(number, name.upper(), name) for number, name in TYPES.items()],
         [oracle.DealChange(*row) for row in account.changes()],
         [],
@@ -314,7 +312,30 @@ def test_from_an_account_to_its_funnel(home: Funnel, server: Server) -> None:
     )
     expected = oracle.Warehouse()
     expected.run(raw, date(2024, 6, 30), 30, 6)
+    return sorted(expected.monthly_stats())
+
+
+def test_from_an_account_to_its_funnel_and_what_is_deleted_leaves_it(
+    home: Funnel, server: Server
+) -> None:
+    run = ("run", "--source-dt", "2024-06-30", "--months", "6", "--no-tests", "--no-freshness")
     columns = "month, kpi_name, funnel_step, deals_count, step_order, deal_days_count"
-    found = home.query(f"select {columns} from pipedrive_reporting.monthly_stats")
-    assert sorted(found) == sorted(expected.monthly_stats())
-    assert sum(int(str(row[3])) for row in found) > 0
+    stats = f"select {columns} from pipedrive_reporting.monthly_stats order by 1, 3"
+    extract(home)
+    for table in ("activity", "deal_changes"):  # so that no look goes back by hours
+        home.query(f"update pipedrive_raw.{table} set _loaded_at = now() - interval '1 day'")
+    home.done(*run)
+    assert sorted(home.query(stats)) == expected_stats(server.account)
+    assert sum(int(str(row[3])) for row in home.query(stats)) > 0
+
+    oldest = min(server.account.deals.values(), key=lambda deal: deal.added)
+    oldest.is_deleted = True
+    del server.account.activities[1]
+    extract(home)
+    home.done(*run)
+    assert sorted(home.query(stats)) == expected_stats(server.account)
+    steps = "select count(*) from pipedrive_analytics.deal_steps where deal_id = {}"
+    assert home.query(steps.format(oldest.id)) == [(0,)]
+    # Once: the next run has nothing left to do but its window.
+    planned = json.loads(home.done("plan", "--json", *run[1:5]).stdout)
+    assert [each["month"] for each in planned["months"]] == ["2024-05", "2024-06"]

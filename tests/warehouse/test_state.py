@@ -93,6 +93,30 @@ def test_a_look_is_one_snapshot_and_the_next_one_finds_what_it_missed(
     assert read_state(connection, project).late_rows == {}
 
 
+def test_rows_that_an_extract_has_deleted_are_late_once(
+    loaded: Funnel, connection: Connection, project: Project
+) -> None:
+    # So that no look goes back by hours.
+    for table in ("activity", "deal_changes"):
+        loaded.query(f"update pipedrive_raw.{table} set _loaded_at = now() - interval '1 day'")
+    june = ("run", "--source-dt", "2024-06-30", "--months", "4", "--no-tests", "--no-freshness")
+    loaded.done(*june)
+    loaded.query(
+        "insert into pipedrive_meta.run_events"
+        " (run_id, event, happened_at, months, rows_written, first_day) values"
+        " ('', 'removed', now(), '2024-03', 2, '2024-03-05'),"
+        " ('', 'removed', now(), '2024-03', 1, '2024-03-02'),"
+        " ('', 'removed', now(), '2024-05', 1, '2024-05-09')"
+    )
+    loaded.query(LOAD.format("2024-05-02"))
+    assert read_state(connection, project).late_rows == {
+        "2024-03": LateRows(3, date(2024, 3, 2)),
+        "2024-05": LateRows(2, date(2024, 5, 2)),
+    }
+    loaded.done(*june)
+    assert read_state(connection, project).late_rows == {}
+
+
 def test_what_may_not_be_read_is_named(
     loaded: Funnel, connection: Connection, project: Project
 ) -> None:
