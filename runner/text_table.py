@@ -4,6 +4,7 @@ import shutil
 import unicodedata
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import accumulate, takewhile
 
 LONGEST_BAR = 30
 SHORTEST_BAR = 8
@@ -89,10 +90,11 @@ def terminal_width() -> int:
 
 def text_width(text: str) -> int:
     """Return how many columns of a terminal a text takes."""
-    return sum(
-        0 if unicodedata.combining(sign) else 1 + (unicodedata.east_asian_width(sign) in "WF")
-        for sign in text
-    )
+    return sum(map(_sign_width, text))
+
+
+def _sign_width(sign: str) -> int:
+    return 0 if unicodedata.combining(sign) else 1 + (unicodedata.east_asian_width(sign) in "WF")
 
 
 def clean(text: str) -> str:
@@ -102,8 +104,7 @@ def clean(text: str) -> str:
 
 def _fit(text: str, width: int, *, on_left: bool) -> str:
     if text_width(text) > width:
-        while text_width(text) > width - 1:
-            text = text[:-1]
-        text += "…"
+        ends = accumulate(map(_sign_width, text))
+        text = text[: sum(1 for _ in takewhile(lambda end: end < width, ends))] + "…"
     padding = " " * (width - text_width(text))
     return text + padding if on_left else padding + text

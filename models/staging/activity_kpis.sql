@@ -51,7 +51,11 @@ kpis as (
     select
         activity_types_to_count.activity_type,
         funnel_steps.funnel_step,
-        coalesce(funnel_steps.kpi_name, named_types.label, 'Unknown') as kpi_name
+        coalesce(
+            funnel_steps.kpi_name,
+            {{ short_name('named_types.label') }},
+            'Unknown'
+        ) as kpi_name
     from activity_types_to_count
     left join named_types
         on activity_types_to_count.activity_type = named_types.activity_type

@@ -107,7 +107,7 @@ kpis as (
         values_to_count.field,
         values_to_count.field_value,
         funnel_steps.funnel_step,
-        coalesce(funnel_steps.kpi_name, values_to_count.label) as kpi_name
+        coalesce(funnel_steps.kpi_name, {{ short_name('values_to_count.label') }}) as kpi_name
     from values_to_count
     left join funnel_steps
         on

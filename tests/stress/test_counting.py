@@ -4,6 +4,7 @@ The examples are random: FUNNEL_EXAMPLES=2000 makes more of them, FUNNEL_SEED=â€
 """
 
 import csv
+import json
 import os
 import secrets
 from collections import Counter
@@ -410,6 +411,32 @@ def test_names_match_whatever_their_case(utc: Funnel) -> None:
     assert funnel_month(tables, "2024-05", "2.1") == (1, 1)
     assert funnel_month(tables, "2024-05", "3.1") == (1, 1)
     assert (date(2024, 5, 1), "lost_reason", "Price", None, 1, 1) in tables["daily_deal_stats"]
+
+
+def test_huge_names_are_counted_under_short_ones(utc: Funnel) -> None:
+    # An index holds no such name, however well it is compressed.
+    huge, twin, key, label, value = (secrets.token_hex(500_000) for _ in range(5))
+    twin = huge[:1000] + twin
+    stages = [*STAGES, Stage(7, huge), Stage(8, twin)]
+    types = [*TYPES, ActivityType(77, huge, key), ActivityType(78, twin, "lunch")]
+    options = [
+        Field("lost_reason", json.dumps([{"id": 1, "label": label}, {"id": value, "label": "x"}])),
+        Field("stage_id", json.dumps([{"id": 9, "label": label}])),
+    ]
+    rows = [activity(1, "2024-05-01", key), activity(2, "2024-05-01", "lunch")]
+    rows.append(activity(3, "2024-05-01", value))
+    stage_ids = ("7", "8", "9", value)
+    changes = [stage(deal, "2024-05-01", stage_id) for deal, stage_id in enumerate(stage_ids)]
+    changes += reasons("1", label, value, twin)
+    changes += [
+        DealChange(1, at("2024-05-02"), field, value)
+        for field in ("user_id", "status", "value", "currency", value)
+    ]
+    utc.load(Raw(FUNNEL, rows, types, changes, options, stages))
+    tables = utc.run(Run(date(2024, 5, 31), months=1))
+    names = {row[-4] for table in TWINS for row in tables[table] if row[-1]}
+    assert names >= {"x", "Unknown", "Other", "User added"}
+    assert [len(name) for name in names if len(name) > len("User added")] == [255, 255, 255]
 
 
 def test_nothing_unknown_is_dropped(utc: Funnel) -> None:

@@ -5,6 +5,7 @@ meant to be read: each function says one rule. `Warehouse` adds what lasts from 
 """
 
 import calendar
+import hashlib
 import json
 from collections.abc import Mapping, Sequence
 from datetime import date, datetime, timedelta, timezone
@@ -14,7 +15,7 @@ from zoneinfo import ZoneInfo
 UTC = "UTC"
 NO_REASON = ("null", "none", "nan")
 """What exports write where there is no reason."""
-MOST_REASONS, LONGEST_REASON, MOST_DIGITS = 100, 200, 18
+MOST_REASONS, LONGEST_REASON, LONGEST_NAME, MOST_DIGITS = 100, 200, 255, 18
 
 
 class Activity(NamedTuple):
@@ -169,6 +170,12 @@ def local_day(moment: datetime, zone: str) -> date:
 # What an event is counted as.
 
 
+def short(name: str) -> str:
+    """Return a name as it is counted: of a very long one the beginning, and a hash of all of it."""
+    is_long = len(name) > LONGEST_NAME
+    return f"{name[:220]}...{hashlib.md5(name.encode()).hexdigest()}" if is_long else name  # noqa: S324
+
+
 def activity_kpi(raw: Raw, activity_type: str | None) -> ActivityKpi:
     """A funnel step's KPI, else the name of the type, the latest one, else Unknown."""
     key = clean(activity_type)
@@ -176,7 +183,7 @@ def activity_kpi(raw: Raw, activity_type: str | None) -> ActivityKpi:
     kpi_name = "Unknown"
     named = [row for row in raw.activity_types if clean(row.type) == key != ""]
     if named:
-        kpi_name = shown(max(named, key=lambda row: row.id).name) or "Unknown"
+        kpi_name = short(shown(max(named, key=lambda row: row.id).name)) or "Unknown"
     for step in steps:
         if clean(step.source_name) == key:
             kpi_name = step.kpi_name
@@ -198,9 +205,9 @@ def deal_kpi(raw: Raw, field: str | None, value: str | None) -> DealKpi | None:
         for step in steps:
             if clean(step.source_name) == clean(name):
                 name = step.kpi_name
-        return DealKpi(key, name, step_named(steps, name))
+        return DealKpi(key, short(name), step_named(steps, name))
     if key == "lost_reason":
-        return DealKpi(key, reason_name(raw, read_id(value)), None)
+        return DealKpi(key, short(reason_name(raw, read_id(value))), None)
     return None  # status, value and the like
 
 

@@ -13,6 +13,10 @@ from runner.masking import is_personal, mask_emails
         ('{"to":["ann@example.com","ö@bücher.example"]}', '{"to":["***","***"]}'),
         ("mailto:ann@example.com; 3 @ 5 EUR", "mailto:***; 3 @ 5 EUR"),
         ("Sales Call 1", "Sales Call 1"),
+        ("a@b.example@c.example", "***@c.example"),
+        # A million letters take no time, neither before an address nor without one.
+        pytest.param("a" * 10**6 + " a@b.example", "a" * 10**6 + " ***", id="long"),
+        pytest.param("a" * 10**6 + "@b.example", "***", id="long address"),
     ],
 )
 def test_addresses_are_masked_wherever_they_stand(text: str, masked: str) -> None:

@@ -233,6 +233,11 @@ def test_a_table_cuts_names_and_never_numbers() -> None:
     assert all(text_width(line) <= 40 for line in table.splitlines())
 
 
+def test_a_name_of_a_million_letters_is_cut_as_any_other() -> None:
+    table = TextTable((), [("ü" * 10**6, "7")], names=1).draw(30)
+    assert table == f"{'ü' * 26}…  7"
+
+
 def test_a_table_without_a_width_is_not_cut() -> None:
     rows = [("a", "12", "why " * 30), ("long name " * 6, "3", "")]
     first, second = TextTable((), rows, names=1, has_note=True).draw().splitlines()
