@@ -1,12 +1,11 @@
 """`funnel docs`: the documentation site of dbt."""
 
-import shutil
 from pathlib import Path
 
 import click
 
 from runner.commands.options import Invocation, command_options
-from runner.errors import FunnelError
+from runner.console import write_file
 
 
 @click.group()
@@ -36,10 +35,7 @@ def generate(invocation: Invocation, output: Path | None) -> None:
         Dbt.open(project).generate_docs(static=output is not None)
     page = project.home / "target" / "index.html"
     if output:
-        try:
-            shutil.copyfile(page.with_name("static_index.html"), output)
-        except OSError as error:
-            raise FunnelError(f"cannot write {output}: {error.strerror}") from error
+        write_file(output, page.with_name("static_index.html").read_bytes())
         page = output
     invocation.console.show(str(page), {"page": str(page)})
 

@@ -3,6 +3,7 @@
 import importlib.util
 import os
 import pwd
+import re
 import stat
 import subprocess
 from dataclasses import dataclass
@@ -111,3 +112,12 @@ def _make_system_user() -> pwd.struct_passwd:
     except KeyError as error:
         reason = result.stderr.strip().partition("\n")[0]
         raise FunnelError(f"cannot make the system user pgserver: {reason}", hint=hint) from error
+
+
+def find_reason(log: str) -> str:
+    """Return why a program of Postgres failed, by what it has logged."""
+    # A full disk breaks more after it.
+    no_room = re.findall(r"could not (?:extend|write) .*", log)[:1]
+    lines = [line for line in log.splitlines() if line.strip()]
+    serious = [line for line in lines if "FATAL:" in line or "PANIC:" in line]
+    return (no_room or serious or lines or ["no reason given"])[-1]

@@ -33,6 +33,7 @@ from runner.postgres.installation import (
     ServerAccount,
     clean_environment,
     find_binaries,
+    find_reason,
     find_server_account,
     find_system_user,
     open_installation,
@@ -230,7 +231,7 @@ class LocalPostgres:
                 raise FunnelError(
                     f"the embedded Postgres did not start: "
                     f"{reason or 'it does not get ready'} (log: {self.log_file})",
-                    hint="See the log; `funnel doctor` looks for what is missing.",
+                    hint="See the log, and whether the disk is full, or type `funnel doctor`.",
                 )
             time.sleep(0.02)
 
@@ -329,11 +330,7 @@ class LocalPostgres:
             command = [str(find_binaries() / program), *arguments]
             if _run_to_its_end(command, self.home, log, account) == 0:
                 return ""
-        with self.log_file.open("rb") as log:
-            log.seek(written_before)
-            lines = log.read().decode(errors="replace").splitlines()
-        serious = [line for line in lines if "FATAL:" in line or "PANIC:" in line]
-        return (serious or [line for line in lines if line.strip()] or ["no reason given"])[-1]
+        return find_reason(self.log_file.read_bytes()[written_before:].decode(errors="replace"))
 
 
 def _run_to_its_end(

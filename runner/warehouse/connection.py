@@ -66,7 +66,7 @@ def connect(project: Project) -> Connection:
             )
     except psycopg2.OperationalError as error:
         reason = _first_refusal(str(error))
-        hint = _find_local_remedy() if is_local else _find_remedy(reason)
+        hint = _find_local_remedy(reason) if is_local else _find_remedy(reason)
         # Without its cause: libpq may quote what it was given.
         raise FunnelError(f"cannot connect to {project.target}: {reason}", hint=hint) from None
     connection.autocommit = True
@@ -243,7 +243,9 @@ def _find_remedy(reason: str) -> str:
     return next((remedy for begin, remedy in _REMEDIES.items() if refusal.startswith(begin)), "")
 
 
-def _find_local_remedy() -> str:
+def _find_local_remedy(reason: str = "") -> str:
+    if "FATAL: " in reason:  # it is up
+        return "Is the disk full? See postgres.log in FUNNEL_HOME."
     if LOCAL_HOST_VARIABLE in os.environ:
         return f"Start the server of {LOCAL_HOST_VARIABLE}, or unset it for the embedded one."
     return "Type `funnel db start`."

@@ -2,6 +2,7 @@
 
 import os
 import pwd
+import resource
 import shutil
 import signal
 import stat
@@ -517,6 +518,22 @@ def test_a_failure_to_start_is_one_line_that_names_the_log(new_server: LocalPost
     assert "nonsense" in new_server.log_file.read_text()
     assert not new_server.is_running()
     settings.write_text(good)
+    with new_server.session():
+        assert new_server.is_running()
+
+
+def test_a_disk_without_room_for_a_server_is_the_reason(new_server: LocalPostgres) -> None:
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (1 << 20, before[1]))
+    try:
+        with pytest.raises(FunnelError) as caught, new_server.session():
+            pass
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
+    assert "did not start: could not write" in caught.value.message
+    assert "File too large (log: " in caught.value.message
+    assert "\n" not in caught.value.message
+    assert not new_server.data_directory.exists()
     with new_server.session():
         assert new_server.is_running()
 

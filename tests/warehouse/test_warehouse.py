@@ -319,6 +319,18 @@ def connection(prod: Project) -> Iterator[Connection]:
         yield connection
 
 
+def test_a_refusal_of_the_embedded_server_does_not_say_to_start_it(local: Project) -> None:
+    closed = "update pg_database set datallowconn = {} where datname = 'postgres'"
+    with open_warehouse(local) as connection:
+        with connection.cursor() as cursor:
+            cursor.execute(closed.format(False))
+        with pytest.raises(FunnelError, match="not currently accepting connections") as caught:
+            connect(local)
+        with connection.cursor() as cursor:
+            cursor.execute(closed.format(True))
+    assert caught.value.hint == "Is the disk full? See postgres.log in FUNNEL_HOME."
+
+
 def test_a_table_that_may_not_be_looked_for_is_named(connection: Connection) -> None:
     with connection.cursor() as cursor:
         cursor.execute("create schema secret; create role reader; set role reader")
