@@ -1,5 +1,6 @@
 """The dbt packages: from the package hub, or the bundled edition where the hub is out of reach."""
 
+import os
 import shutil
 import tempfile
 from contextlib import suppress
@@ -25,17 +26,27 @@ def install_packages(project: Project) -> None:
     installed = project.root / "dbt_packages"
     write_line(f"Installing the dbt package {PACKAGE} …", err=True)
     try:
-        if _install_from_hub(project):
+        installed.mkdir(exist_ok=True)
+        with tempfile.TemporaryDirectory(dir=project.root, prefix=".dbt_packages_") as folder:
+            scratch = Path(folder)
+            if is_from_hub := _download(project, scratch):
+                downloaded = list((scratch / "dbt_packages").iterdir())
+            else:
+                bundled = project.root / "packages" / PACKAGE
+                downloaded = [shutil.copytree(bundled, scratch / "bundled" / PACKAGE)]
+            for package in downloaded:
+                _replace(installed / package.name, package, scratch)
+        if is_from_hub:
             return
-        _install_bundled(project.root / "packages" / PACKAGE, installed)
     except OSError as error:
         raise FunnelError(
             f"cannot write {installed}: {error.strerror}",
             hint="Make the folder writable, or install the packages once as its owner.",
         ) from error
     write_line(
-        "The dbt package hub is out of reach: using the bundled edition of dbt_expectations.\n"
-        "For the full package, run `dbt deps` where the hub can be reached.",
+        f"The dbt package hub is out of reach: using the bundled edition of {PACKAGE}.\n"
+        "For the full package, type `dbt deps` where the hub can be reached. Elsewhere that only"
+        " removes the bundled edition, and the next command of funnel brings it back.",
         err=True,
     )
 
@@ -58,26 +69,34 @@ def _read_files(folder: Path) -> dict[Path, bytes]:
     }
 
 
-def _install_from_hub(project: Project) -> bool:
+def _download(project: Project, folder: Path) -> bool:
+    """Have dbt install the packages below another folder: it removes the old ones first."""
     from dbt.cli.main import dbtRunner
 
+    for name in ("dbt_project.yml", "packages.yml", "package-lock.yml"):
+        if (project.root / name).exists():
+            shutil.copy(project.root / name, folder)
     logs = ("--log-level", "none", "--log-path", str(project.home / "logs"))
-    folders = ("--project-dir", str(project.root), "--profiles-dir", str(project.root))
-    return dbtRunner().invoke(["deps", *folders, *logs]).success
+    folders = ("--project-dir", str(folder), "--profiles-dir", str(project.root))
+    working_folder = Path.cwd()
+    try:
+        outcome = dbtRunner().invoke(["deps", *folders, *logs])
+    finally:
+        os.chdir(working_folder)  # dbt has changed into the other one
+    if isinstance(outcome.exception, KeyboardInterrupt):
+        raise outcome.exception
+    return outcome.success
 
 
-def _install_bundled(bundled: Path, installed: Path) -> None:
-    # Copied aside and renamed, so that two processes can install at once.
-    installed.mkdir(exist_ok=True)
-    with tempfile.TemporaryDirectory(dir=installed, prefix=".") as scratch:
-        copy = shutil.copytree(bundled, Path(scratch) / PACKAGE)
-        with suppress(FileNotFoundError):
-            (installed / PACKAGE).rename(Path(scratch) / "outdated")
-        try:
-            copy.rename(installed / PACKAGE)
-        except OSError:
-            if not (installed / PACKAGE / "dbt_project.yml").is_file():
-                raise
+def _replace(installed: Path, package: Path, scratch: Path) -> None:
+    """Rename a package to its place, so that two processes can install at once."""
+    with suppress(FileNotFoundError):
+        installed.rename(scratch / f"outdated_{installed.name}")
+    try:
+        package.rename(installed)
+    except OSError:
+        if not (installed / "dbt_project.yml").is_file():
+            raise
 
 
 if __name__ == "__main__":

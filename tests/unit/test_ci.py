@@ -4,6 +4,7 @@ import re
 import shlex
 import shutil
 import subprocess
+from pathlib import Path
 from typing import Any
 
 import click
@@ -65,6 +66,38 @@ def test_actions_are_pinned_by_commit_and_get_no_credentials() -> None:
     for action in used:
         assert re.fullmatch(r"actions/[a-z-]+@[0-9a-f]{40}  # v\d+\.\d+\.\d+", action)
     assert text.count("persist-credentials: false") == text.count("actions/checkout@")
+
+
+@pytest.mark.parametrize(
+    ("said", "code", "expected", "is_audited"),
+    [
+        ("No known vulnerabilities found", 0, 0, True),
+        ("Found 1 known vulnerability in 1 package", 1, 1, True),
+        ("requests.exceptions.ConnectionError: Max retries exceeded", 1, 0, False),
+        # A mirror of the index that has no such list answers that it knows no package.
+        ("click  Dependency not found on PyPI and could not be audited: click", 0, 0, False),
+        (None, 0, 0, False),
+    ],
+)
+def test_an_audit_that_cannot_be_made_passes_and_says_so(
+    tmp_path: Path, said: str | None, code: int, expected: int, is_audited: bool
+) -> None:
+    pipx = tmp_path / "pipx"
+    if said is not None:
+        pipx.write_text(f'#!/bin/sh\n[ "$5" = --version ] || {{ echo "{said}"; exit {code}; }}\n')
+        pipx.chmod(0o755)
+    tools = {name: shutil.which(name) for name in ("bash", "dirname", "env", "grep", "sh")}
+    for name, program in tools.items():
+        (tmp_path / name).symlink_to(str(program))
+    outcome = subprocess.run(
+        [ROOT / ".ci" / "audit"],
+        check=False,
+        capture_output=True,
+        text=True,
+        env={"PATH": str(tmp_path)},
+    )
+    assert outcome.returncode == expected, outcome.stderr
+    assert ("Not audited: " not in outcome.stderr) == is_audited
 
 
 def test_the_lock_of_dbt_packages_is_that_of_packages_yml() -> None:

@@ -4,8 +4,11 @@ import json
 import shutil
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
+import yaml
+from dbt.deps.registry import RegistryPinnedPackage, RegistryUnpinnedPackage
 from homes import ROOT, Funnel, running_home, tables
 
 from runner.project import Project
@@ -155,20 +158,78 @@ def test_a_threshold_that_is_none_stops_before_anything_is_read(
     assert message in outcome.stderr
 
 
-def test_an_outdated_bundled_edition_is_replaced(tmp_path: Path) -> None:
-    for name in ("packages", "packages.yml"):
+@pytest.fixture
+def outdated(tmp_path: Path) -> Project:
+    """A project in which a bundled edition of an earlier version is installed."""
+    for name in ("packages", "packages.yml", "package-lock.yml", "dbt_project.yml"):
         copy = shutil.copytree if (ROOT / name).is_dir() else shutil.copy
         copy(ROOT / name, tmp_path / name)
     installed = tmp_path / "dbt_packages" / "dbt_expectations"
     shutil.copytree(tmp_path / "packages" / "dbt_expectations", installed)
     (installed / "macros" / "expect_column_values_to_be_between.sql").unlink()
-    project = Project(tmp_path, tmp_path / "home")
-    install_packages(project)
-    bundled = tmp_path / "packages" / "dbt_expectations"
-    names = {path.relative_to(bundled) for path in bundled.rglob("*")}
-    assert {path.relative_to(installed) for path in installed.rglob("*")} == names
+    return Project(tmp_path, tmp_path / "home")
+
+
+def files_in(folder: Path) -> dict[Path, bytes]:
+    files = (path for path in folder.rglob("*") if path.is_file())
+    return {path.relative_to(folder): path.read_bytes() for path in files}
+
+
+def refuse(*_: object) -> None:
+    raise ConnectionError("out of reach")
+
+
+def interrupt(*_: object) -> None:
+    raise KeyboardInterrupt
+
+
+# How dbt asks the hub, after it has removed what is installed.
+ASK_HUB = "dbt.clients.registry.index_cached"
+
+
+def test_an_outdated_bundled_edition_is_replaced(
+    outdated: Project, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(ASK_HUB, refuse)
+    installed = outdated.root / "dbt_packages" / "dbt_expectations"
+    working_folder = Path.cwd()
+    install_packages(outdated)
+    assert Path.cwd() == working_folder
+    assert files_in(installed) == files_in(outdated.root / "packages" / "dbt_expectations")
     # That of the package hub is left alone.
     (installed / "README.md").touch()
     (installed / "macros" / "expect_column_values_to_be_between.sql").unlink()
-    install_packages(project)
+    install_packages(outdated)
     assert not (installed / "macros" / "expect_column_values_to_be_between.sql").exists()
+
+
+def test_asking_the_hub_takes_no_package_from_the_project(
+    outdated: Project, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    before = files_in(outdated.root)
+    monkeypatch.setattr(ASK_HUB, interrupt)
+    with pytest.raises(KeyboardInterrupt):
+        install_packages(outdated)
+    assert files_in(outdated.root) == before
+
+
+def test_packages_of_the_hub_replace_the_bundled_edition(
+    outdated: Project, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def pin(package: RegistryUnpinnedPackage) -> RegistryPinnedPackage:
+        version = package.versions[0].to_version_string(skip_matcher=True)
+        return RegistryPinnedPackage(package.package, version, version)
+
+    def install(package: RegistryPinnedPackage, project: Any, _: object) -> None:  # noqa: ANN401
+        folder = Path(project.packages_install_path, package.name.partition("/")[2])
+        folder.mkdir()
+        (folder / "dbt_project.yml").write_text(package.version)
+
+    monkeypatch.setattr(RegistryUnpinnedPackage, "resolved", pin)
+    monkeypatch.setattr(RegistryPinnedPackage, "install", install)
+    install_packages(outdated)
+    lock = yaml.safe_load((ROOT / "package-lock.yml").read_text())
+    assert files_in(outdated.root / "dbt_packages") == {
+        Path(package["name"], "dbt_project.yml"): package["version"].encode()
+        for package in lock["packages"]
+    }
