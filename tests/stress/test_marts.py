@@ -3,13 +3,16 @@
 The examples are random: FUNNEL_EXAMPLES=2000 makes more of them, FUNNEL_SEED=… the same ones again.
 """
 
+import csv
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from datetime import date, datetime, time, timedelta
+from pathlib import Path
 from typing import Any, NamedTuple
 
 import mart_oracle as oracle
+import pytest
 from deal_lives import Rules
 from hypothesis import given, note, seed
 from hypothesis import strategies as st
@@ -38,6 +41,7 @@ from test_counting import (  # the fixtures as well
 )
 
 from runner.months.window import Window, window_between
+from runner.raw.demo_data import write_demo
 
 __all__ = ["berlin", "project_under_test", "utc"]
 
@@ -440,6 +444,66 @@ def check_story(funnel: Funnel, story: tuple[Raw, list[Turn], dict[str, Any]]) -
         raw, window = edited(marts, raw, turn)
         note(f"{window}")
         marts.run(raw, window, **rules)
+    marts.look()
+
+
+def demo(folder: Path, *, has_statuses: bool) -> Raw:
+    """The demo's rows; without statuses as in the public export, where all deals end lost."""
+    write_demo(folder)
+
+    def rows(table: str) -> list[dict[str, Any]]:
+        with (folder / f"{table}.csv").open(encoding="utf-8", newline="") as file:
+            lines = csv.DictReader(file)
+            return [{key.lower(): cell or None for key, cell in row.items()} for row in lines]
+
+    changes = [
+        DealChange(
+            int(row["deal_id"]),
+            datetime.fromisoformat(row["change_time"]),
+            row["changed_field_key"],
+            row["new_value"],
+        )
+        for row in rows("deal_changes")
+        if has_statuses or row["changed_field_key"] != "status"
+    ]
+    if not has_statuses:
+        ends = {change.deal_id: change.change_time for change in changes if change.change_time}
+        changes += [
+            DealChange(deal, end + timedelta(days=30), "lost_reason", "1")
+            for deal, end in ends.items()
+        ]
+    activities = [
+        Activity(
+            int(row["activity_id"]),
+            row["type"],
+            int(row["deal_id"]) if row["deal_id"] else None,
+            row["done"] == "True",
+            datetime.fromisoformat(row["due_to"]) if row["due_to"] else None,
+            int(row["assigned_to_user"]) if row["assigned_to_user"] else None,
+        )
+        for row in rows("activity")
+    ]
+    return Raw(
+        FUNNEL,
+        activities,
+        [ActivityType(int(row["id"]), row["name"], row["type"]) for row in rows("activity_types")],
+        changes,
+        [Field(row["field_key"], row["field_value_options"]) for row in rows("fields")],
+        [Stage(int(row["stage_id"]), row["stage_name"]) for row in rows("stages")],
+    )
+
+
+@pytest.mark.parametrize(("zone", "has_statuses"), [("utc", True), ("berlin", False)])
+def test_equals_the_oracle_on_the_demo(
+    request: pytest.FixtureRequest,
+    zone: str,
+    has_statuses: bool,  # noqa: FBT001
+    tmp_path: Path,
+) -> None:
+    marts = Marts(request.getfixturevalue(zone))
+    raw = demo(tmp_path, has_statuses=has_statuses)
+    marts.run(raw, Window(date(2024, 6, 15), 0, 18))
+    marts.run(raw, Window(date(2024, 12, 31), 200, 18))
     marts.look()
 
 

@@ -179,8 +179,17 @@ class Deal:
         return self.values[-1][1] if self.values else None
 
 
+_known: dict[Rules, tuple[Raw, list[Deal]]] = {}
+
+
 def deals_known(raw: Raw, rules: Rules) -> list[Deal]:
-    """All deals with a change up to the day `as_of`, each with its life."""
+    """All deals with a change up to the day `as_of`, each with its life; not to be changed."""
+    if rules not in _known or _known[rules][0] is not raw:
+        _known[rules] = (raw, _live_through(raw, rules))
+    return _known[rules][1]
+
+
+def _live_through(raw: Raw, rules: Rules) -> list[Deal]:
     deals: dict[int, Deal] = {}
     for row in raw.deal_changes:
         field = clean(row.changed_field_key)
