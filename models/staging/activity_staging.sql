@@ -25,8 +25,8 @@ other as (
 -- A type that nobody has described is an activity of the kind `other`, not one that is lost.
 select
     activities.activity_id,
-    activities.deal_id,
-    activities.assigned_to_user as user_id,
+    cast(activities.deal_id as bigint) as deal_id,
+    cast(activities.assigned_to_user as bigint) as user_id,
     activities.activity_type,
     coalesce(named.kpi_name, (select other.kpi_name from other)) as kpi_name,
     case

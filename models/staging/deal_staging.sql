@@ -35,7 +35,7 @@ deal_kpis as (
 
 -- `other` is the KPI of a field's values that nothing describes; a field without one has no KPIs.
 select
-    deal_changes.deal_id,
+    cast(deal_changes.deal_id as bigint) as deal_id,
     coalesce(other.field, deal_changes.field) as field,
     deal_changes.new_value,
     coalesce(

@@ -17,6 +17,7 @@ from servers import TcpPostgres, find_all_binaries
 
 from runner.postgres.server import LocalPostgres
 from runner.raw.demo_data import write_demo
+from runner.warehouse.raw_contract import ACCEPTED_TYPES, RAW_TABLES
 
 STEPS = ["1", "2", "2.1", "3", "3.1", "4", "5", "6", "7", "8", "9"]
 
@@ -66,6 +67,33 @@ def test_the_same_command_twice_gives_the_same_tables(empty: Funnel, export: Pat
     assert local_fingerprint(empty) == first
     empty.done("backfill", "--from", "2023-01-01", "--to", "2024-12-31", "--no-tests")
     assert local_fingerprint(empty) == first
+
+
+@pytest.mark.parametrize("choice", [1, -1])
+def test_whatever_type_the_contract_accepts_builds_everything(
+    empty: Funnel, export: Path, choice: int
+) -> None:
+    run = ("run", "--source-dt", "2024-06-30", "--months", "2", "--json")
+    empty.done("load", str(export))
+    usual = json.loads(empty.done(*run).stdout)
+    before = local_fingerprint(empty)
+    for schema in ("staging", "analytics", "reporting", "meta"):
+        empty.query(f"drop schema pipedrive_{schema} cascade")
+    changed = []
+    for table in RAW_TABLES:
+        for column in table.columns:
+            accepted = ACCEPTED_TYPES[column.type]
+            is_large = column.name in ("activity_id", "deal_id")  # for a smallint
+            name = "integer" if is_large else accepted[choice % len(accepted)]
+            change = f"alter column {column.name} type {name} using {column.name}::{name}"
+            empty.query(f"alter table pipedrive_raw.{table.name} {change}")
+            changed.append(name)
+    assert set(changed) > {"smallint" if choice == -1 else "integer", "character varying"}
+    outcome = json.loads(empty.done(*run).stdout)
+    assert local_fingerprint(empty) == before
+    assert {part: outcome[part] for part in ("models", "tests")} == {
+        part: usual[part] for part in ("models", "tests")
+    }
 
 
 def test_an_old_reference_date_builds_its_own_past(empty: Funnel, export: Path) -> None:
