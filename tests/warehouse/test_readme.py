@@ -7,6 +7,7 @@ import pytest
 from homes import ROOT, Funnel
 
 README = (ROOT / "README.md").read_text()
+COMMANDS = README + (ROOT / "docs" / "commands.md").read_text()
 CONSOLE = re.findall(r"```console\n(.*?)```", README, flags=re.DOTALL)
 SHOWN = [
     (command, output.strip("\n"))
@@ -26,6 +27,16 @@ def test_a_command_prints_what_the_readme_shows(demo: Funnel, command: str, outp
     words = {"make demo": ["funnel", "show"]}.get(command) or command.split()
     printed = demo.run(*words).stdout.strip("\n")
     assert printed == output
+
+
+def test_every_link_leads_somewhere() -> None:
+    for page in [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *(ROOT / "docs").glob("*.md")]:
+        text = page.read_text()
+        for link, anchor in re.findall(r"\]\((?!https?:)([^)#]*)(?:#([^)]*))?\)", text):
+            target = page.parent / link if link else page
+            assert target.exists(), f"{page.name}: {link}"
+            heads = re.findall(r"^#+ (.*)", target.read_text(), flags=re.M) if anchor else []
+            assert not anchor or anchor in [head.lower().replace(" ", "-") for head in heads], link
 
 
 def test_make_demo_is_the_command_demo() -> None:
@@ -48,7 +59,7 @@ def test_plain_dbt_builds_beside_the_embedded_server(demo: Funnel) -> None:
     demo.done("run", "--source-dt", "2024-12-31", "--no-tests")
 
 
-@pytest.mark.parametrize("command", re.findall(r"\| `(funnel [^`]*)`", README))
+@pytest.mark.parametrize("command", sorted(set(re.findall(r"[|,] `(funnel [^`]*)`", COMMANDS))))
 def test_a_command_of_the_table_is_understood(demo: Funnel, command: str) -> None:
     words = command.replace("DIR", str(demo.home / "demo")).partition(" -- ")[0].split()
     outcome = demo.run(*words, "--help")

@@ -213,7 +213,7 @@ _SESSION = """
 
 @pytest.mark.parametrize(
     ("target", "name"),
-    # prod follows PGSSLMODE, as the README says.
+    # prod follows PGSSLMODE, as docs/data.md says.
     [
         (target, name)
         for target in ("local", "prod")
@@ -243,8 +243,8 @@ DOCUMENTED = (
 )
 
 
-def test_the_readme_lists_the_variables_that_are_read() -> None:
-    said = re.findall(r"PG[A-Z]+", (ROOT / "README.md").read_text())
+def test_the_page_of_targets_lists_the_variables_that_are_read() -> None:
+    said = re.findall(r"PG[A-Z]+", (ROOT / "docs" / "data.md").read_text())
     assert set(said) == set(DOCUMENTED)
 
 
