@@ -52,7 +52,9 @@ def read_text(value: object) -> str | None:
         value = int(value)
     if value is None or isinstance(value, bool):
         return None if value is None else str(value).lower()
-    return str(value).replace("\0", "").strip() or None
+    # Postgres stores neither a NUL nor half of a character.
+    text = str(value).replace("\0", "").encode("utf-8", "replace").decode()
+    return text.strip() or None
 
 
 def read_name(value: object) -> str | None:

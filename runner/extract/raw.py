@@ -31,8 +31,8 @@ _ACTIVITY = """
 """
 
 # A log has no row for what a deal began with: that is the old value of a field's first change, or
-# the value of today where it has never changed. Nor has it one for a deal that was won or lost from
-# its creation on, as imported deals are.
+# the value of today where it has never changed. Nor has it one of a deal that was imported as won
+# or lost.
 _DEAL_CHANGES = """
     with deals as (
         select * from {deals} where id in ({deals_to_write}) and status <> 'deleted'
@@ -46,7 +46,8 @@ _DEAL_CHANGES = """
         select deals.id as deal_id, deals.add_time, fields.field_key, fields.field_value
         from deals cross join lateral (values
             ('user_id', cast(user_id as text)), ('stage_id', cast(stage_id as text)),
-            ('pipeline_id', cast(pipeline_id as text)), ('value', value), ('currency', currency)
+            ('pipeline_id', cast(pipeline_id as text)), ('value', value), ('currency', currency),
+            ('status', 'open')
         ) as fields (field_key, field_value)
     ),
     closings as (
@@ -60,8 +61,6 @@ _DEAL_CHANGES = """
         select deal_id, changed_at, field_key, new_value from changes where field_key <> 'add_time'
         union
         select id, add_time, 'add_time', to_char(add_time, 'YYYY-MM-DD HH24:MI:SS') from deals
-        union
-        select id, add_time, 'status', 'open' from deals
         union
         select
             today.deal_id, today.add_time, today.field_key,
