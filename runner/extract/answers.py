@@ -93,8 +93,10 @@ def read_deal(row: Row) -> tuple[object, ...]:
     )
 
 
-def read_activity(row: Row) -> tuple[object, ...]:
-    """Return an activity as `pipedrive_landing.activities` has it."""
+def read_activity(row: Row) -> tuple[object, ...] | None:
+    """Return an activity as `pipedrive_landing.activities` has it; None for a deleted one."""
+    if row.get("is_deleted"):
+        return None
     day, clock = row.get("due_date"), row.get("due_time")
     return (
         int(row["id"]),

@@ -173,6 +173,7 @@ class _Extract:
             self.raw.write_all(cursor)
             self.landing.record(cursor, self.started_at, self.account.company)
         self._read_logs()
+        self.raw.analyze()
         waiting = len(self.landing.find_due())
         summary = self._summary(waiting, is_swept=True, unproven=self.landing.count_unproven())
         with self.connection, self.connection.cursor() as cursor:
@@ -285,9 +286,11 @@ class _Extract:
         while has_more:
             body = self.api.get(path, 40, items="dealChange", start=start, limit=PAGE)
             yield from body.get("data") or []
-            pagination = (body.get("additional_data") or {}).get("pagination") or {}
-            before, start = start, pagination.get("next_start") or 0
-            has_more = bool(pagination.get("more_items_in_collection")) and start > before
+            # The documentation has one, the API has been seen with the other.
+            more = body.get("additional_data") or {}
+            more = more.get("pagination") or more
+            has_more = bool(more.get("more_items_in_collection") and body.get("data"))
+            start += PAGE
 
     def _summary(self, waiting: int, *, is_swept: bool, unproven: int = 0) -> Summary:
         return Summary(

@@ -151,9 +151,10 @@ class Landing:
         """Return the deals that the sweep does not see, and nobody has said to be deleted."""
         if not table_exists(self.connection, self.schema, "deals"):
             return []
-        query = sql.SQL(
-            "select id from {} where status <> 'deleted' and id not in (select id from {})"
-        ).format(self.name("deals"), DEALS.seen)
+        query = sql.SQL("""
+            select id from {} as stored where status <> 'deleted'
+            and not exists (select from {} as seen where seen.id = stored.id)
+        """).format(self.name("deals"), DEALS.seen)
         with self.connection.cursor() as cursor:
             cursor.execute(query)
             return [deal_id for (deal_id,) in cursor.fetchall()]
@@ -172,15 +173,14 @@ class Landing:
             ),
             "stored": sql.SQL(", ").join(sql.SQL("stored.{}").format(column) for column in others),
         }
+        cursor.execute(sql.SQL("analyze {seen}").format(**parts))
         gone = {
-            "delete": "delete from {table} where {key} not in (select {key} from {seen})",
-            "mark": """
-                update {table} set status = 'deleted'
-                where status <> 'deleted' and {key} not in (select {key} from {seen})
-            """,
+            "delete": "delete from {table} as stored",
+            "mark": "update {table} as stored set status = 'deleted'",
         }
         if entity.when_gone in gone:
-            cursor.execute(sql.SQL(gone[entity.when_gone]).format(**parts))
+            where = " where not exists (select from {seen} as seen where seen.{key} = stored.{key})"
+            cursor.execute(sql.SQL(gone[entity.when_gone] + where).format(**parts))
         cursor.execute(
             sql.SQL("""
                 insert into {table} as stored ({columns})

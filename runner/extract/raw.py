@@ -35,7 +35,13 @@ _ACTIVITY = """
 # or lost.
 _DEAL_CHANGES = """
     with deals as (
-        select * from {deals} where id in ({deals_to_write}) and status <> 'deleted'
+        select
+            *,
+            case status
+                when 'won' then coalesce(won_time, add_time)
+                when 'lost' then coalesce(lost_time, add_time)
+            end as closed_at
+        from {deals} where id in ({deals_to_write}) and status <> 'deleted'
     ),
     changes as (select * from {deal_changelog} where deal_id in ({deals_to_write})),
     first_changes as (
@@ -47,15 +53,22 @@ _DEAL_CHANGES = """
         from deals cross join lateral (values
             ('user_id', cast(user_id as text)), ('stage_id', cast(stage_id as text)),
             ('pipeline_id', cast(pipeline_id as text)), ('value', value), ('currency', currency),
-            ('status', 'open')
+            ('status', case when closed_at <= add_time then status else 'open' end),
+            (
+                'lost_reason',
+                case when status = 'lost' and closed_at <= add_time then lost_reason end
+            )
         ) as fields (field_key, field_value)
     ),
-    closings as (
-        select
-            deals.id as deal_id, deals.status, deals.lost_reason,
-            case deals.status when 'won' then deals.won_time when 'lost' then deals.lost_time end
-                as closed_at
-        from deals
+    silent_closings as (
+        select deals.id as deal_id, deals.closed_at, closings.field_key, closings.field_value
+        from deals cross join lateral (values
+            ('status', status), ('lost_reason', case status when 'lost' then lost_reason end)
+        ) as closings (field_key, field_value)
+        where deals.closed_at > deals.add_time and closings.field_value is not null and not exists (
+            select from changes
+            where changes.deal_id = deals.id and changes.field_key = closings.field_key
+        )
     ),
     every as (
         select deal_id, changed_at, field_key, new_value from changes where field_key <> 'add_time'
@@ -76,17 +89,7 @@ _DEAL_CHANGES = """
         where first_changes.deal_id is null and today.field_value is not null
             or first_changes.old_value is not null
         union
-        select deal_id, closed_at, 'status', status from closings
-        where closed_at is not null and not exists (
-            select from changes
-            where changes.deal_id = closings.deal_id and changes.field_key = 'status'
-        )
-        union
-        select deal_id, closed_at, 'lost_reason', lost_reason from closings
-        where status = 'lost' and closed_at is not null and lost_reason is not null and not exists (
-            select from changes
-            where changes.deal_id = closings.deal_id and changes.field_key = 'lost_reason'
-        )
+        select deal_id, closed_at, field_key, field_value from silent_closings
     )
     select deal_id, changed_at, field_key, new_value from every where changed_at is not null
 """
@@ -198,9 +201,17 @@ class RawTables:
                 self._write(cursor, table)
         query = sql.SQL("select id from {} where log_of = update_time").format(deals)
         self._write(cursor, "deal_changes", query)
-        query = sql.SQL("select id from {} where status <> 'deleted'").format(deals)
-        gone = sql.SQL("deal_id is null or deal_id not in ({})").format(query)
-        self._delete(cursor, "deal_changes", gone)
+        gone = """not exists (
+            select from {} as deals where deals.id = stored.deal_id and deals.status <> 'deleted'
+        )"""
+        self._delete(cursor, "deal_changes", sql.SQL(gone).format(deals))
+
+    def analyze(self) -> None:
+        """Have the server look at tables of events that have changed, before a run reads them."""
+        with self.connection.cursor() as cursor:
+            for table in EVENT_TIMES if self.added or self.removed else ():
+                name = sql.Identifier(self.project.raw_schema, table)
+                cursor.execute(sql.SQL("analyze {}").format(name))
 
     def write_changes(self, cursor: Cursor, deals: Collection[int]) -> None:
         """Make the changes of some deals what the landing tables say."""

@@ -62,6 +62,9 @@ class Deal:
     is_forgotten: bool = False
     """Deleted more than 30 days ago: no list has it."""
 
+    is_silent: bool = False
+    """Whether its log does not say how it ended."""
+
     is_cut: bool = False
     """Whether its log has no next page."""
 
@@ -145,6 +148,9 @@ class Account:
             if moment > self.now:
                 break
             self.touch(deal, moment)
+        if deal_id % 20 == 11 and not any(key == "status" for _, key, *_ in deal.log):
+            deal.is_silent = True
+            deal.change(deal.updated + timedelta(hours=1), status="lost", lost_reason="31")
         self.deals[deal_id] = deal
         return deal
 
@@ -152,7 +158,9 @@ class Account:
         """Have something happen to a deal."""
         draw = self.random
         what = draw.choice(["move", "move", "two moves", "owner", "value", "lose", "win", "custom"])
-        if deal.today["status"] != "open":
+        if deal.is_silent:
+            deal.change(moment, stage_id=draw.choice([2, 3, 4, 5, 6, 7]))
+        elif deal.today["status"] != "open":
             deal.change(moment, status="open", lost_reason=None)
         elif what == "move":
             deal.change(moment, stage_id=draw.choice([2, 3, 4, 5, 6, 7]))
@@ -174,7 +182,8 @@ class Account:
     def add_long_deal(self, deal_id: int, changes: int, *, is_cut: bool) -> Deal:
         """Add a deal with very many changes."""
         deal = self.add_deal(deal_id)
-        deal.is_archived, deal.is_cut = False, is_cut
+        deal.is_archived, deal.is_silent, deal.is_cut = False, False, is_cut
+        deal.log, deal.today = [], dict(deal.first)  # the flow would not say why it was lost
         for number in range(changes):
             deal.change(deal.updated + timedelta(minutes=1), value=number)
         return deal
@@ -395,13 +404,12 @@ class Server:
         ][::-1]
         start, limit = int(query.get("start", 0)), int(query.get("limit", 100))
         more = start + limit < len(rows)
-        pagination = {"start": start, "more_items_in_collection": more}
-        if more:
-            pagination["next_start"] = start + limit
+        flat: Json = {"start": start, "limit": limit, "more_items_in_collection": more}
         return {
             "success": True,
-            "data": rows[start : start + limit],
-            "additional_data": {"pagination": pagination},
+            "data": rows[start : start + limit] or None,
+            # As documented, and as seen.
+            "additional_data": flat if deal.id % 2 else {"pagination": flat},
         }
 
 
@@ -410,6 +418,8 @@ def show_deal(deal: Deal) -> Json:
     today = {**deal.today, "owner_id": deal.today["user_id"]}
     del today["user_id"]
     closed = [moment for moment, key, *_ in deal.log if key == "status"]
+    if not closed and deal.id % 40 == 9:
+        closed = [deal.added - timedelta(days=1)]  # imported with the time of its win
     closed_at = f"{closed[-1]:%Y-%m-%dT%H:%M:%SZ}" if closed else None
     return {
         "id": deal.id,
@@ -440,6 +450,7 @@ def show_log(deal: Deal) -> list[Json]:
             "is_bulk_update_flag": None,
         }
         for place, (moment, key, old, new) in enumerate(changes)
+        if not (deal.is_silent and key in ("status", "lost_reason"))
     ]
 
 

@@ -83,8 +83,11 @@ def test_a_deal() -> None:
 def test_an_activity() -> None:
     row = {"id": 1, "type": "call", "due_date": "2024-05-01", "due_time": "09:30:00", "done": True}
     assert read_activity(row) == (1, "call", None, None, True, date(2024, 5, 1), time(9, 30))
-    assert read_activity({**row, "due_time": ""})[-1] is None
-    assert read_activity({**row, "due_date": None, "done": None})[4:6] == (False, None)
+    all_day = read_activity({**row, "due_time": ""})
+    assert all_day == (1, "call", None, None, True, date(2024, 5, 1), None)
+    undated = read_activity({"id": 1, "due_date": None, "done": None})
+    assert undated == (1, None, None, None, False, None, None)
+    assert read_activity({**row, "is_deleted": True}) is None
 
 
 def test_fields_that_nobody_counts_are_left_out() -> None:

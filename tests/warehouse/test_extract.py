@@ -2,15 +2,20 @@
 
 import json
 import secrets
+import threading
+import time
 from collections.abc import Iterator
+from contextlib import closing
 from csv import DictReader
 from dataclasses import replace
 from datetime import date, datetime
 
 import oracle
+import psycopg2
 import pytest
-from homes import ROOT, Funnel
+from homes import ROOT, Funnel, ask
 from pipedrive import API_TOKEN, STAGES, TYPES, Account, Activity, Server, serve
+from servers import TcpPostgres
 
 from runner.extract import api
 
@@ -64,12 +69,13 @@ def test_a_first_extract_brings_all_that_happened(home: Funnel, server: Server) 
     account = server.account
     account.add_long_deal(101, 700, is_cut=False)
     account.add_long_deal(102, 700, is_cut=True)
+    account.add_long_deal(103, 600, is_cut=True)
     account.deals[5].is_deleted = True
     summary = extract(home)
     assert_true(home, account)
     assert server.refused == 0
     assert summary["waiting_deals"] == summary["unproven_deals"] == 0
-    assert server.asked["flow"] == 2  # only of the log that was cut, in two pages
+    assert server.asked["flow"] == 4  # only of the logs that were cut, in two pages
     stages = home.query("select count(*), count(pipeline_id) from pipedrive_raw.stages")
     assert stages == [(9, 9)]
     assert home.query("select name from pipedrive_raw.pipelines order by 1") == [
@@ -255,6 +261,67 @@ def test_what_was_read_before_a_failure_is_kept(home: Funnel, server: Server) ->
     extract(home)
     assert server.asked["changelog"] == 1
     assert_true(home, server.account)
+
+
+def test_a_lost_database_is_one_line_and_what_was_written_is_kept(
+    home: Funnel, server: Server
+) -> None:
+    sessions = "select pg_terminate_backend(pid) from pg_stat_activity where application_name"
+    server.delay = 0.01
+
+    def end_sessions() -> None:
+        deadline = time.monotonic() + 60
+        while server.asked["changelog"] < 10 and time.monotonic() < deadline:
+            time.sleep(0.01)
+        home.query(f"{sessions} in ('funnel', 'funnel extract')")
+
+    thread = threading.Thread(target=end_sessions)
+    thread.start()
+    outcome = home("extract", *QUICK)
+    thread.join()
+    assert outcome.returncode == 2
+    assert outcome.stderr.splitlines()[-1].startswith("Error: the connection to local was lost")
+    assert set(home.query(ACTIVITIES)) == server.account.all_activities()
+    server.delay = 0
+    extract(home)
+    assert_true(home, server.account)
+
+
+def test_a_log_that_cannot_be_proven_is_counted_and_named(home: Funnel, server: Server) -> None:
+    deal = server.account.deals[1]
+    deal.log.append((deal.updated, "stage_id", 1, 99))  # but the deal is in another stage
+    assert extract(home)["unproven_deals"] == 1
+    assert server.asked["flow"] == 1
+    assert (1, deal.updated, "stage_id", "99") in home.query(CHANGES)
+    said = home.done("extract", *QUICK).stdout
+    assert "Pipedrive gives no whole history of 1 deal." in said
+
+
+def test_on_dev_it_writes_schemas_of_dev_only(home: Funnel, server: Server) -> None:
+    own = ("-t", "dev", "--vars", "{raw_schema: test_pipedrive_raw}")
+    with TcpPostgres() as postgres:
+        dev = replace(home, environment={**home.environment, **postgres.environment})
+        refused = dev("extract", *QUICK, "-t", "dev")
+        assert refused.returncode == 2
+        assert "target dev does not load into pipedrive_raw" in refused.stderr
+        extract(dev, *own)
+        with closing(
+            psycopg2.connect(
+                host=postgres.host,
+                port=postgres.port,
+                user=postgres.user,
+                password=postgres.password,
+                dbname=postgres.database,
+            )
+        ) as connection:
+            schemas = "select nspname from pg_namespace where nspname like '%pipedrive%' order by 1"
+            assert [name for (name,) in ask(connection, schemas)] == [
+                "test_pipedrive_landing",
+                "test_pipedrive_meta",
+                "test_pipedrive_raw",
+            ]
+            changes = CHANGES.replace("pipedrive_raw", "test_pipedrive_raw")
+            assert set(ask(connection, changes)) == server.account.changes()
 
 
 def test_rows_that_somebody_has_changed_are_set_right(home: Funnel, server: Server) -> None:
