@@ -15,7 +15,7 @@ from runner.commands.options import Invocation, command_options
 )
 @click.option(
     "--burst",
-    type=click.IntRange(1, 1000),
+    type=click.IntRange(1, 500),
     default=20,
     show_default=True,
     help="Requests in two seconds that your plan allows: 20 on Lite, 40, 100, 120 on Ultimate.",

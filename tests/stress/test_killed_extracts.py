@@ -19,7 +19,7 @@ CRASHES = int(os.environ.get("FUNNEL_CRASHES", "4"))
 SEED = int(os.environ.get("FUNNEL_SEED") or secrets.randbits(32))
 CHUNK = 250
 ROWS = "select deal_id, change_time, changed_field_key, new_value from pipedrive_raw.deal_changes"
-COMMAND = ("extract", "--burst", "1000")
+COMMAND = ("extract", "--burst", "500")
 
 
 def test_nothing_is_missing_or_there_twice(empty: Funnel, processes: ForkServer) -> None:

@@ -25,7 +25,7 @@ CHANGES = (
 ACTIVITIES = (
     "select activity_id, type, assigned_to_user, deal_id, done, due_to from pipedrive_raw.activity"
 )
-QUICK = ("--burst", "1000")
+QUICK = ("--burst", "500")
 
 
 @pytest.fixture
