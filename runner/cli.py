@@ -71,6 +71,8 @@ def run_command_line() -> None:
     """Run the command line; every error is one line on stderr."""
     try:
         cli(prog_name="funnel", standalone_mode=False)
+    except click.exceptions.NoArgsIsHelpError as asked:
+        click.echo(asked.ctx.get_help())
     except click.ClickException as error:
         # A wrong option ends before the command knows its options.
         Console(as_json="--json" in sys.argv).fail(FunnelError(error.format_message()))

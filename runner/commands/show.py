@@ -1,17 +1,30 @@
 """`funnel show`."""
 
 from dataclasses import replace
+from difflib import get_close_matches
 
 import click
 
 from runner.commands.options import Invocation, command_options, parse_month, range_of
 from runner.errors import FunnelError
+from runner.words import listed
 
 NAMES = ("funnel", "conversion", "velocity", "losses", "owners", "stalled", "forecast")
 
 
+class _View(click.Choice[str]):
+    """A name of NAMES; a misspelt one gets the nearest as a proposal."""
+
+    def convert(self, value: str, param: click.Parameter | None, ctx: click.Context | None) -> str:
+        if value not in NAMES:
+            nearest = get_close_matches(value, NAMES, n=1, cutoff=0.7)
+            proposal = f"Did you mean {nearest[0]}?" if nearest else f"There are {listed(NAMES)}."
+            raise click.UsageError(f"there is no view {value}. {proposal}")
+        return super().convert(value, param, ctx)
+
+
 @click.command()
-@click.argument("view", type=click.Choice(NAMES), default=NAMES[0])
+@click.argument("view", type=_View(NAMES), default=NAMES[0])
 @click.option(
     "--month",
     metavar="YYYY-MM",

@@ -124,6 +124,13 @@ def test_wrong_usage_is_one_line_and_exit_2(
     assert not (tmp_path / "postgres").exists()
 
 
+@pytest.mark.parametrize("group", [[], ["db"], ["docs"]])
+def test_a_group_alone_prints_its_help(group: list[str], tmp_path: Path) -> None:
+    alone, helped = Funnel(tmp_path)(*group), Funnel(tmp_path)(*group, "--help")
+    assert (alone.returncode, alone.stderr) == (0, "")
+    assert alone.stdout == helped.stdout != ""
+
+
 def test_an_error_is_json_where_json_is_asked_for(tmp_path: Path) -> None:
     outcome = Funnel(tmp_path)("run", "--source-dt", "soon", "--json")
     error = json.loads(outcome.stdout)["error"]

@@ -180,7 +180,8 @@ def test_owners_are_numbers_unless_names_are_asked_for(named: Funnel) -> None:
 @pytest.mark.parametrize(
     ("arguments", "said"),
     [
-        (["sales"], "'sales' is not one of"),
+        (["sales"], "there is no view sales. There are funnel, conversion"),
+        (["loses"], "there is no view loses. Did you mean losses?"),
         (["stalled", "--month", "2024-05"], "stalled is as of the reference date"),
         (["forecast", "--last", "2"], "forecast is as of the reference date"),
         (["velocity", "--names"], "velocity has no owners"),
