@@ -3,33 +3,38 @@
 PYTHON ?= python3
 BIN := .venv/bin
 export DBT_SEND_ANONYMOUS_USAGE_STATS := false
+COMPILE := uv pip compile pyproject.toml --universal --python-version 3.10 --generate-hashes \
+	--no-emit-index-url --no-strip-extras --no-annotate --quiet
 
 .PHONY: help
 help: ## List what make can do
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "make %-10s %s\n", $$1, $$2}'
 
 .PHONY: install
-install: .venv/installed ## Create .venv from the lock file, with the command funnel in it
+install: .venv/installed ## Create .venv from requirements.lock, with the command funnel in it
+
+.PHONY: develop
+develop: .venv/developed ## The same with what tests and checks need, from requirements-dev.lock
 
 .PHONY: demo
 demo: .venv/installed ## Build a funnel from generated data, on an embedded Postgres
 	@$(BIN)/funnel demo
 
 .PHONY: test
-test: .venv/installed ## Run all tests, on real servers, with a share of the random examples
+test: .venv/developed ## Run all tests, on real servers, with a share of the random examples
 	$(BIN)/pytest -n 2 --dist worksteal
 
 .PHONY: unit
-unit: .venv/installed ## Run the tests that need no server, in seconds
+unit: .venv/developed ## Run the tests that need no server, in seconds
 	$(BIN)/pytest -n 2 tests/unit
 
 .PHONY: stress
-stress: .venv/installed ## Run the random tests with many more examples, for hours
+stress: .venv/developed ## Run the random tests with many more examples, for hours
 	FUNNEL_EXAMPLES=2000 FUNNEL_STORIES=1 FUNNEL_CRASHES=60 FUNNEL_RUNS=20 FUNNEL_FAULTS=all \
 		$(BIN)/pytest -n 2 --dist worksteal tests/stress
 
 .PHONY: check
-check: .venv/installed ## Lint, type-check and hold against the conventions, without changing a file
+check: .venv/developed ## Lint, type-check and hold against the conventions, without changing a file
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
@@ -44,26 +49,26 @@ check: .venv/installed ## Lint, type-check and hold against the conventions, wit
 	fi
 
 .PHONY: bench
-bench: .venv/installed ## Measure funnel beside dbt, SQL by hand and others, into benchmarks/results.md
+bench: .venv/developed ## Measure funnel beside dbt, SQL by hand and others, into benchmarks/results.md
 	$(BIN)/python -m benchmarks.bench --rows 1000000 --repeats 3
 
 .PHONY: bench-large
-bench-large: .venv/installed ## The same with five times the rows, into results-large.md
+bench-large: .venv/developed ## The same with five times the rows, into results-large.md
 	$(BIN)/python -m benchmarks.bench --rows 5000000 --repeats 1 --name results-large
 
 .PHONY: format
-format: .venv/installed ## Format Python and SQL
+format: .venv/developed ## Format Python and SQL
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
 	$(BIN)/funnel db exec $(BIN)/sqlfluff fix --disable-progress-bar models tests
 
 .PHONY: lock
-lock: ## Pin the newest allowed versions in requirements.lock (needs uv)
-	uv pip compile pyproject.toml --extra dev --universal --python-version 3.10 --generate-hashes \
-		--no-emit-index-url --no-strip-extras --no-annotate --upgrade --quiet --output-file requirements.lock
+lock: ## Pin the newest allowed versions in the two lock files (needs uv)
+	$(COMPILE) --extra install --extra dev --upgrade --output-file requirements-dev.lock
+	$(COMPILE) --extra install --constraints requirements-dev.lock --output-file requirements.lock
 
 .PHONY: audit
-audit: ## Look for known vulnerabilities in requirements.lock (needs pipx; passes offline and says so)
+audit: ## Look for known vulnerabilities in requirements-dev.lock (needs pipx; passes offline and says so)
 	.ci/audit
 
 .PHONY: clean
@@ -72,15 +77,20 @@ clean: ## Remove .venv, the embedded Postgres and everything generated
 	rm -rf .venv .funnel target logs dbt_packages
 
 # uv where there is one, pip otherwise; both check every hash.
+PIP = $(BIN)/pip install --quiet --disable-pip-version-check
+ifneq ($(shell command -v uv),)
+PIP = uv pip install --quiet --python $(BIN)/python
+endif
+
 .venv/installed: requirements.lock pyproject.toml
 	@echo "Creating .venv: this takes about a minute, once."
 	@$(PYTHON) -c 'import sys; sys.exit("Python 3.10 or newer is needed" if sys.version_info < (3, 10) else 0)'
 	@$(PYTHON) -m venv .venv
-	@if command -v uv >/dev/null; then \
-		uv pip install --quiet --python $(BIN)/python --require-hashes -r requirements.lock && \
-		uv pip install --quiet --python $(BIN)/python --no-deps --no-build-isolation -e .; \
-	else \
-		$(BIN)/pip install --quiet --disable-pip-version-check --require-hashes -r requirements.lock && \
-		$(BIN)/pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation -e .; \
-	fi
+	@$(PIP) --require-hashes -r requirements.lock
+	@$(PIP) --no-deps --no-build-isolation -e .
+	@touch $@
+
+.venv/developed: .venv/installed requirements-dev.lock
+	@echo "Adding what tests and checks need."
+	@$(PIP) --require-hashes -r requirements-dev.lock
 	@touch $@

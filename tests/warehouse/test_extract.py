@@ -65,6 +65,15 @@ def load_times(home: Funnel) -> dict[object, object]:
     return {row: loaded_at for loaded_at, *rest in (*changes, *activities) for row in [tuple(rest)]}
 
 
+def test_what_an_extract_has_looked_at_is_fresh(home: Funnel) -> None:
+    extract(home)
+    for table in ("activity", "deal_changes"):
+        home.query(f"update pipedrive_raw.{table} set _loaded_at = now() - interval '30 days'")
+    home.done("freshness")
+    home.query("update pipedrive_landing.extracts set started_at = now() - interval '30 days'")
+    assert home("freshness").returncode == 1
+
+
 def test_a_first_extract_brings_all_that_happened(home: Funnel, server: Server) -> None:
     account = server.account
     account.add_long_deal(101, 700, is_cut=False)
@@ -385,7 +394,7 @@ def expected_stats(account: Account) -> list[tuple[object, ...]]:
 def test_from_an_account_to_its_funnel_and_what_is_deleted_leaves_it(
     home: Funnel, server: Server
 ) -> None:
-    run = ("run", "--source-dt", "2024-06-30", "--months", "6", "--no-tests", "--no-freshness")
+    run = ("run", "--source-dt", "2024-06-30", "--months", "6", "--no-tests")
     columns = "month, kpi_name, funnel_step, deals_count, step_order, deal_days_count"
     stats = f"select {columns} from pipedrive_reporting.monthly_stats order by 1, 3"
     extract(home)
