@@ -21,6 +21,6 @@ def demo(invocation: Invocation) -> ExitCode:
     report = run_demo(invocation.project, invocation.console)
     print_report(invocation.console, report)
     invocation.console.say(
-        "\nNext: funnel show --last 12 · funnel run --source-dt 2024-06-30 · funnel db psql"
+        "\nNext: funnel report --open · funnel show --last 12 · funnel run --source-dt 2024-06-30"
     )
     return report.exit_code
