@@ -109,7 +109,8 @@ def measure_window(stage: Stage, repeats: int) -> Outcome:
 
     def plain_dbt() -> float:
         today["night"] = next(nights)
-        dbt_vars = f"{{source_dt: {today['night']}, process_through: {LAST_DAY}, "
+        days = f"process_through: {LAST_DAY}, as_of: {LAST_DAY}"
+        dbt_vars = f"{{source_dt: {today['night']}, {days}, "
         dbt_vars += ", ".join(f"{name}: {value}" for name, value in DBT_VARS.items()) + "}"
         commands = (
             ("source", "freshness"),
