@@ -33,7 +33,8 @@ def cli() -> None:
 
     \b
     Try it on generated data:        funnel demo
-    Load and process your own:       funnel load DIR && funnel run --source-dt 2024-05-01
+    Read your Pipedrive account:     funnel extract && funnel run
+    Load and process an export:      funnel load DIR && funnel run --source-dt 2024-05-01
     See the funnel:                  funnel show
 
     Exit codes: 0 done, 1 the data failed, 2 could not run, 3 another run holds the lock,

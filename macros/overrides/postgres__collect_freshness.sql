@@ -1,17 +1,24 @@
-{#- A load time without a zone is taken in that of the session. What an extract has looked at is fresh,
+{#- A load time without a zone is taken in that of the session. What an extract has read whole is fresh,
     although a quiet night adds no row. -#}
 {%- macro postgres__collect_freshness(source, loaded_at_field, filter) -%}
     {%- do run_query("set timezone = '" ~ (checked_var('loaded_at_timezone') or 'UTC') ~ "'") -%}
-    {%- set landing = generate_schema_name('pipedrive_landing', none) -%}
+    {%- set landing = adapter.quote(generate_schema_name('pipedrive_landing', none)) -%}
     {%- set is_extracted = run_query(
         "select case when has_schema_privilege(to_regnamespace('" ~ landing ~ "'), 'usage')"
         ~ " then has_table_privilege(to_regclass('" ~ landing ~ ".extracts'), 'select') end"
     ).columns[0].values()[0] -%}
+    {%- set looked_at = 'complete_until' if source.identifier == 'deal_changes' else 'started_at' -%}
+    {%- set extracted -%}
+        (
+            select max({{ looked_at }}) from {{ landing }}.extracts
+            where raw_schema = '{{ source.schema }}'
+        )
+    {%- endset -%}
     {%- call statement('collect_freshness', fetch_result=true, auto_begin=false) -%}
         select
             greatest(
                 max(cast({{ loaded_at_field }} as timestamp with time zone)),
-                {{ '(select max(started_at) from ' ~ landing ~ '.extracts)' if is_extracted else 'null' }}
+                {{ extracted if is_extracted else 'null' }}
             ) as max_loaded_at,
             {{ dbt.current_timestamp() }} as snapshotted_at
         from {{ source }}

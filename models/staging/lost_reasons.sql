@@ -52,7 +52,7 @@ spellings as (
 
 ),
 
--- The first ones stay the first: a month counted before is counted the same way later.
+-- Reasons given later change nothing; older ones that are loaded late, or deleted, can.
 reasons as (
 
     select

@@ -35,7 +35,7 @@ def extract(
     """Bring a Pipedrive account into the raw tables, reading only what has changed.
 
     PIPEDRIVE_COMPANY names the account; PIPEDRIVE_API_TOKEN, or PIPEDRIVE_ACCESS_TOKEN (OAuth), is
-    the key to it. Where the tokens do not suffice, the next extract goes on.
+    the key to it. If the tokens run out, the next extract continues.
 
     Example: funnel extract && funnel run
     """

@@ -6,6 +6,7 @@ from datetime import datetime, timezone
 from typing import TypeVar
 
 from psycopg2.extensions import connection as Connection  # noqa: N812 - a class in lower case
+from psycopg2.extensions import cursor as Cursor  # noqa: N812
 
 from runner.console import Console
 from runner.environment import environment
@@ -169,32 +170,34 @@ class _Extract:
         with self.connection, self.connection.cursor() as cursor:
             for entity in ENTITIES:
                 self.landing.merge(cursor, entity)
-            self.landing.forget_deleted(cursor)
             self.raw.write_all(cursor)
-            self.landing.record(cursor, self.started_at, self.account.company)
-        self._read_logs()
+            self._record(cursor)
+        waiting = self._read_logs()
         self.raw.analyze()
-        waiting = len(self.landing.find_due())
         summary = self._summary(waiting, is_swept=True, unproven=self.landing.count_unproven())
         with self.connection, self.connection.cursor() as cursor:
-            self.landing.record(
+            self._record(
                 cursor,
-                self.started_at,
-                self.account.company,
                 finished_at=datetime.now(timezone.utc),
+                complete_until=self.landing.find_complete_until(self.started_at),
                 requests=summary.requests,
                 tokens=summary.tokens,
                 waiting_deals=waiting,
             )
         return summary
 
+    def _record(self, cursor: Cursor, **values: object) -> None:
+        where = {"company": self.account.company, "raw_schema": self.raw.project.raw_schema}
+        self.landing.record(cursor, self.started_at, **where, **values)
+
     def _check_target(self) -> None:
         company = self.landing.find_company()
-        if company is None:
-            self.raw.check_free()
-        elif company != self.account.company:
+        if company in (None, self.account.company):
+            if not self.landing.has_filled(self.raw.project.raw_schema):
+                self.raw.check_free()
+        else:
             raise FunnelError(
-                f"the target holds the account {company}, not {self.account.company}",
+                f"this database holds the account {company}, not {self.account.company}",
                 hint="Check PIPEDRIVE_COMPANY, or use another database or FUNNEL_HOME.",
             )
 
@@ -238,8 +241,9 @@ class _Extract:
 
         self.landing.see(entity, read())
 
-    def _read_logs(self) -> None:
-        due = self.landing.find_due()
+    def _read_logs(self) -> int:
+        """Read the logs that are due; return how many are left."""
+        due, found = self.landing.find_due(), 0
         with self.console.bar("Reading the history of deals", len(due)) as progress:
             for chunk in _in_chunks(due, CHUNK):
                 logs: dict[int, Log] = {}
@@ -248,6 +252,7 @@ class _Extract:
                     for deal_id, stage_id in chunk:
                         if log := self._read_log(deal_id, stage_id):
                             logs[deal_id] = log
+                            found += 1
                         if progress:
                             progress(1, f"{self.api.spent:,} tokens")
                 except (BudgetSpent, FunnelError) as reason:
@@ -256,7 +261,8 @@ class _Extract:
                 if isinstance(stopped, FunnelError):
                     raise stopped
                 if stopped:
-                    return
+                    break
+        return len(due) - found
 
     def _write_logs(self, logs: dict[int, Log]) -> None:
         if not logs:
@@ -272,11 +278,14 @@ class _Extract:
             rows = [row for page in self.api.pages(f"{path}/changelog", LOG_TOKENS) for row in page]
             with understood(f"{path}/changelog"):
                 log = answers.read_log(rows)
-            if answers.is_whole(log, stage_id):
-                return log, True
-            flow = list(self._read_flow(f"{path}/flow"))
         except NotFound:  # deleted since the sweep; the next one will see that
             return None
+        if answers.is_whole(log, stage_id):
+            return log, True
+        try:
+            flow = list(self._read_flow(f"{path}/flow"))
+        except NotFound:
+            return log, False
         with understood(f"{path}/flow"):
             merged = answers.merge(log, answers.read_flow(flow))
         return merged, answers.is_whole(merged, stage_id)

@@ -3,6 +3,7 @@
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from typing import cast
 
 from psycopg2 import sql
 from psycopg2.extensions import connection as Connection  # noqa: N812 - a class in lower case
@@ -84,6 +85,7 @@ _OTHER_TABLES = {
     "extracts": """
         create table {schema}.extracts (
             started_at timestamptz primary key, finished_at timestamptz, company text not null,
+            raw_schema text not null, complete_until timestamptz,
             requests integer, tokens integer, waiting_deals integer
         )
     """,
@@ -109,6 +111,15 @@ class Landing:
             cursor.execute(sql.SQL("select max(company) from {}").format(self.name("extracts")))
             row: tuple[str | None] | None = cursor.fetchone()
         return row[0] if row else None
+
+    def has_filled(self, raw_schema: str) -> bool:
+        """Return whether an extract has written into these raw tables before."""
+        if not table_exists(self.connection, self.schema, "extracts"):
+            return False
+        query = sql.SQL("select exists (select from {} where raw_schema = %s)")
+        with self.connection.cursor() as cursor:
+            cursor.execute(query.format(self.name("extracts")), (raw_schema,))
+            return cursor.fetchone() == (True,)
 
     def create(self) -> None:
         """Create what is not there yet."""
@@ -214,6 +225,17 @@ class Landing:
             cursor.execute(sql.SQL(query).format(self.name("deals")))
             return cursor.fetchall()
 
+    def find_complete_until(self, started_at: datetime) -> datetime:
+        """Return until when the history of all deals is known."""
+        query = """
+            select least(%s, min(update_time) at time zone 'UTC') from {}
+            where status <> 'deleted' and log_of is distinct from update_time
+        """
+        with self.connection.cursor() as cursor:
+            cursor.execute(sql.SQL(query).format(self.name("deals")), (started_at,))
+            (moment,) = cursor.fetchone() or (started_at,)
+            return cast("datetime", moment)
+
     def count_unproven(self) -> int:
         """Return how many deals have a log that is not whole, whatever was asked."""
         query = "select count(*) from {} where not is_whole and status <> 'deleted'"
@@ -241,19 +263,9 @@ class Landing:
         states = [(deal_id, whole) for deal_id, (_, whole) in logs.items()]
         execute_values(cursor, update.as_string(cursor), states, page_size=1000)
 
-    def forget_deleted(self, cursor: Cursor) -> None:
-        """Delete the logs of deals that are deleted; where one comes back its log is due."""
-        parts = {"deals": self.name("deals"), "log": self.name("deal_changelog")}
-        for statement in (
-            "delete from {log} where deal_id in (select id from {deals} where status = 'deleted')",
-            "update {deals} set log_of = null, is_whole = null "
-            "where status = 'deleted' and is_whole is not null",
-        ):
-            cursor.execute(sql.SQL(statement).format(**parts))
-
-    def record(self, cursor: Cursor, started_at: datetime, company: str, **values: object) -> None:
+    def record(self, cursor: Cursor, started_at: datetime, **values: object) -> None:
         """Write down what an extract has done so far."""
-        columns = {"started_at": started_at, "company": company, **values}
+        columns = {"started_at": started_at, **values}
         names = sql.SQL(", ").join(map(sql.Identifier, columns))
         cursor.execute(
             sql.SQL("""

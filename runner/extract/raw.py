@@ -158,8 +158,8 @@ class RawTables:
                     raise FunnelError(
                         f"{self.project.raw_schema}.{table} holds rows that `funnel extract` has "
                         "not brought",
-                        hint="Empty it, or use another database or FUNNEL_HOME: extract deletes "
-                        "what is not in the account.",
+                        hint="Use another FUNNEL_HOME or database: extract deletes what is not in "
+                        "the account.",
                     )
 
     def create(self) -> None:

@@ -300,8 +300,12 @@ _DAILY_DRIFT = """
         (stored.funnel_step, stored.deals_count, stored.new_deals_count)
         is distinct from (counted.funnel_step, counted.deals_count, counted.new_deals_count)
     )
-    -- A KPI that was not there yet when the month was processed has no rows of zeros in it.
-    and (count(stored.date) > 0 or sum(counted.deals_count) > 0)
+    -- A KPI that was not there yet, or is no longer, when the month was processed: zeros or no row.
+    and (
+        sum(stored.deals_count) > 0
+        or sum(counted.deals_count) > 0
+        or count(stored.date) > 0 and count(counted.date) > 0
+    )
 """
 
 _MONTHLY_DRIFT = """
@@ -328,7 +332,11 @@ _MONTHLY_DRIFT = """
     where
         (stored.funnel_step, stored.deals_count, stored.deal_days_count)
         is distinct from (counted.funnel_step, counted.deals_count, counted.deal_days_count)
-        and (stored.month is not null or counted.deals_count > 0)
+        and (
+            stored.deals_count > 0
+            or counted.deals_count > 0
+            or stored.month is not null and counted.month is not null
+        )
 """
 
 _FUNNEL_DRIFT = """

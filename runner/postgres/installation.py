@@ -94,8 +94,9 @@ def open_installation() -> None:
 
 
 def clean_environment() -> dict[str, str]:
-    """Return the environment for a server: PGPORT and the like belong to another one."""
-    kept = {name: value for name, value in os.environ.items() if not name.startswith("PG")}
+    """Return the environment for a server: PGPORT belongs to another one, a token is none of it."""
+    others = ("PG", "PIPEDRIVE_")
+    kept = {name: value for name, value in os.environ.items() if not name.startswith(others)}
     return {**kept, "LC_ALL": "C"}
 
 

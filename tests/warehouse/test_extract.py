@@ -18,6 +18,7 @@ from pipedrive import API_TOKEN, STAGES, TYPES, Account, Activity, Server, serve
 from servers import TcpPostgres
 
 from runner.extract import api
+from runner.postgres.installation import clean_environment
 
 CHANGES = (
     "select deal_id, change_time, changed_field_key, new_value from pipedrive_raw.deal_changes"
@@ -70,8 +71,29 @@ def test_what_an_extract_has_looked_at_is_fresh(home: Funnel) -> None:
     for table in ("activity", "deal_changes"):
         home.query(f"update pipedrive_raw.{table} set _loaded_at = now() - interval '30 days'")
     home.done("freshness")
-    home.query("update pipedrive_landing.extracts set started_at = now() - interval '30 days'")
+    home.query("update pipedrive_landing.extracts set complete_until = '2024-01-01'")
+    stale = home("freshness")
+    assert stale.returncode == 1
+    assert "deal_changes" in stale.stdout
+    home.query("update pipedrive_landing.extracts set complete_until = now(), raw_schema = 'other'")
     assert home("freshness").returncode == 1
+
+
+def test_no_server_and_no_program_gets_the_token(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PIPEDRIVE_API_TOKEN", API_TOKEN)
+    assert API_TOKEN not in clean_environment().values()
+
+
+def test_raw_tables_that_another_loader_has_filled_are_refused_later_too(home: Funnel) -> None:
+    home.query("create schema if not exists pipedrive_raw")
+    extract(home, "--vars", "{raw_schema: trial_raw}")
+    home.query(
+        "create table pipedrive_raw.activity as"
+        " select * from trial_raw.activity; delete from trial_raw.activity"
+    )
+    refused = home("extract", *QUICK)
+    assert refused.returncode == 2
+    assert "pipedrive_raw.activity holds rows" in refused.stderr
 
 
 def test_a_first_extract_brings_all_that_happened(home: Funnel, server: Server) -> None:
@@ -356,7 +378,7 @@ def test_another_account_is_refused(home: Funnel, server: Server) -> None:
     other = replace(home, environment={**home.environment, "PIPEDRIVE_COMPANY": "other"})
     outcome = other("extract", *QUICK)
     assert outcome.returncode == 2
-    assert "the target holds the account sandbox, not other" in outcome.stderr
+    assert "this database holds the account sandbox, not other" in outcome.stderr
 
 
 def test_an_activity_of_a_whole_day_is_on_that_day_in_the_reporting_zone(

@@ -45,7 +45,7 @@ def test_nothing_drifts_by_itself(built: Funnel) -> None:
     assert "Days are built from 2024-01-01 to 2024-06-20" in outside.stderr
 
 
-def test_a_reason_given_for_the_first_time_is_no_drift_of_months_before(built: Funnel) -> None:
+def test_a_reason_that_comes_or_goes_is_no_drift_of_other_months(built: Funnel) -> None:
     built.query(
         "insert into pipedrive_raw.deal_changes"
         " (deal_id, change_time, changed_field_key, new_value)"
@@ -53,8 +53,11 @@ def test_a_reason_given_for_the_first_time_is_no_drift_of_months_before(built: F
         " from pipedrive_raw.deal_changes limit 1"
     )
     built.done("run", "--source-dt", "2024-06-20", "--no-tests")
-    assert built.query(f"select min(date) from {DAILY} where kpi_name = 'Bad weather'")
+    days = f"select distinct to_char(date, 'YYYY-MM') from {DAILY} where kpi_name = 'Bad weather'"
+    assert sorted(built.query(days)) == [("2024-05",), ("2024-06",)]
     assert verify(built, 0) == {}
+    built.query("delete from pipedrive_raw.deal_changes where new_value = 'Bad weather'")
+    assert verify(built, 1).keys() == {"2024-06"}
 
 
 def test_what_no_watermark_sees_is_found_and_repaired(built: Funnel) -> None:
