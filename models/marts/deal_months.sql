@@ -40,5 +40,10 @@ from events
         deal_id,
         month
     from {{ this }}
-    where month in ('{{ window_months() | join("', '") }}')
+    where
+        month in (
+            {%- for month in window_months() %}
+                '{{ month }}'{{ ',' if not loop.last }}
+            {%- endfor %}
+        )
 {%- endif %}
