@@ -78,14 +78,16 @@ clean: ## Remove .venv, the embedded Postgres and everything generated
 
 # uv where there is one, pip otherwise; both check every hash.
 PIP = $(BIN)/pip install --quiet --disable-pip-version-check
+VENV = $(PYTHON) -m venv
 ifneq ($(shell command -v uv),)
 PIP = uv pip install --quiet --python $(BIN)/python
+VENV += --without-pip
 endif
 
 .venv/installed: requirements.lock pyproject.toml
 	@echo "Creating .venv: this takes about a minute, once."
 	@$(PYTHON) -c 'import sys; sys.exit("Python 3.10 or newer is needed" if sys.version_info < (3, 10) else 0)'
-	@$(PYTHON) -m venv .venv
+	@$(VENV) .venv
 	@$(PIP) --require-hashes -r requirements.lock
 	@$(PIP) --no-deps --no-build-isolation -e .
 	@touch $@

@@ -14,15 +14,13 @@
             where raw_schema = '{{ source.schema }}'
         )
     {%- endset -%}
-    {%- call statement('collect_freshness', fetch_result=true, auto_begin=false) -%}
-        select
-            greatest(
-                max(cast({{ loaded_at_field }} as timestamp with time zone)),
-                {{ extracted if is_extracted else 'null' }}
-            ) as max_loaded_at,
-            {{ dbt.current_timestamp() }} as snapshotted_at
+    {%- set newest -%}
+        select greatest(
+            max(cast({{ loaded_at_field }} as timestamp with time zone)),
+            {{ extracted if is_extracted else 'null' }}
+        )
         from {{ source }}
         {{ 'where ' ~ filter if filter }}
-    {%- endcall -%}
-    {{ return(load_result('collect_freshness')) }}
+    {%- endset -%}
+    {{ return(dbt.default__collect_freshness_custom_sql(source, newest)) }}
 {%- endmacro -%}
