@@ -194,8 +194,9 @@ class Company:
         clean.run(raw, last, 0, months)
         for table, expected in clean.tables().items():
             schema = "pipedrive_reporting" if table == "monthly_stats" else "pipedrive_analytics"
-            found = Counter(self.execute(f"select {TABLES[table]} from {schema}.{table}"))
-            wanted = Counter(expected)
+            stored = self.execute(f"select {TABLES[table]} from {schema}.{table}")
+            found = Counter(of_known_kpis(stored, expected))
+            wanted = Counter(of_known_kpis(expected, stored))
             assert found == wanted, (
                 f"{table}: not expected {sorted(found - wanted, key=str)[:8]}, "
                 f"missing {sorted(wanted - found, key=str)[:8]}"
@@ -205,6 +206,21 @@ class Company:
         with self.connection.cursor() as cursor:
             cursor.execute(statement)
             return cursor.fetchall() if cursor.description else []
+
+
+def of_known_kpis(
+    rows: Sequence[tuple[Any, ...]], others: Sequence[tuple[Any, ...]]
+) -> list[tuple[Any, ...]]:
+    """Leave out the zeros of a KPI that is in no other row of its month.
+
+    A month that was processed before a stage or a reason was known has no zeros of it.
+    """
+
+    def kpi(row: tuple[Any, ...]) -> tuple[Any, ...]:
+        return (row[0].year, row[0].month, *row[1:-3])
+
+    known = {kpi(row) for row in others}
+    return [row for row in rows if any(row[-2:]) or kpi(row) in known]
 
 
 @pytest.fixture(scope="module")

@@ -180,11 +180,16 @@ class Deal:
 
 
 _known: dict[Rules, tuple[Raw, list[Deal]]] = {}
+_KEPT = 12
+"""Answers to keep: the same few are asked for again and again, and one of the demo is 50 MB."""
 
 
 def deals_known(raw: Raw, rules: Rules) -> list[Deal]:
     """All deals with a change up to the day `as_of`, each with its life; not to be changed."""
     if rules not in _known or _known[rules][0] is not raw:
+        _known.pop(rules, None)
+        if len(_known) == _KEPT:
+            del _known[next(iter(_known))]
         _known[rules] = (raw, _live_through(raw, rules))
     return _known[rules][1]
 
