@@ -180,7 +180,7 @@ class Deal:
 
 
 _known: dict[Rules, tuple[Raw, list[Deal]]] = {}
-_KEPT = 12
+_KEPT = 20
 """Answers to keep: the same few are asked for again and again, and one of the demo is 50 MB."""
 
 
