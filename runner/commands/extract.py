@@ -4,7 +4,7 @@ from dataclasses import asdict
 
 import click
 
-from runner.commands.options import Invocation, command_options
+from runner.commands.options import Invocation, command_options, wait_option
 
 
 @click.command()
@@ -21,13 +21,7 @@ from runner.commands.options import Invocation, command_options
     help="Requests in two seconds that your plan allows: 20 on Lite, 40, 100, 120 on Ultimate.",
 )
 @click.option("--dry-run", is_flag=True, help="Only see what has changed, and what it would cost.")
-@click.option(
-    "--wait",
-    type=click.FloatRange(0),
-    default=0,
-    metavar="SECONDS",
-    help="Wait so long for another run to end.",
-)
+@wait_option
 @command_options
 def extract(
     invocation: Invocation, max_tokens: int | None, burst: int, dry_run: bool, wait: float

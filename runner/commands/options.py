@@ -146,17 +146,20 @@ def window_options(function: Function) -> Function:
     return function
 
 
+wait_option = click.option(
+    "--wait",
+    type=click.FloatRange(0),
+    default=0,
+    metavar="SECONDS",
+    help="Wait so long for another run to end.",
+)
+
+
 def writing_options(function: Function) -> Function:
     """Add what a command that writes has in common with its sisters."""
     for option in (
         click.option("--dry-run", is_flag=True, help="Only say what would be processed."),
-        click.option(
-            "--wait",
-            type=click.FloatRange(0),
-            default=0,
-            metavar="SECONDS",
-            help="Wait so long for another run to end.",
-        ),
+        wait_option,
         click.option(
             "--lock-timeout",
             type=range_of("lock_timeout"),

@@ -2,7 +2,7 @@
 
 import click
 
-from runner.commands.options import Invocation, command_options
+from runner.commands.options import Invocation, command_options, wait_option
 from runner.errors import ExitCode
 
 
@@ -10,13 +10,7 @@ from runner.errors import ExitCode
 @click.option("--from", "first", metavar="DATE", help="First day.  [default: first day built]")
 @click.option("--to", "last", metavar="DATE", help="Last day, included.  [default: last day built]")
 @click.option("--repair", is_flag=True, help="Process exactly the months that drifted again.")
-@click.option(
-    "--wait",
-    type=click.FloatRange(0),
-    default=0,
-    metavar="SECONDS",
-    help="Wait so long for another run to end.",
-)
+@wait_option
 @command_options
 def verify(
     invocation: Invocation, first: str | None, last: str | None, repair: bool, wait: float
