@@ -5,6 +5,7 @@ from dataclasses import asdict
 import click
 
 from runner.commands.options import Invocation, command_options, wait_option
+from runner.errors import ExitCode
 
 
 @click.command()
@@ -21,11 +22,27 @@ from runner.commands.options import Invocation, command_options, wait_option
     help="Requests in two seconds that your plan allows: 20 on Lite, 40, 100, 120 on Ultimate.",
 )
 @click.option("--dry-run", is_flag=True, help="Only see what has changed, and what it would cost.")
+@click.option(
+    "--since",
+    metavar="DATE",
+    help="Leave out the history of deals that have not changed since that day.",
+)
+@click.option(
+    "--remove-vanished",
+    is_flag=True,
+    help="Remove what the account has no more, even if that is over a fifth of it.",
+)
 @wait_option
 @command_options
 def extract(
-    invocation: Invocation, max_tokens: int | None, burst: int, dry_run: bool, wait: float
-) -> None:
+    invocation: Invocation,
+    max_tokens: int | None,
+    burst: int,
+    dry_run: bool,
+    since: str | None,
+    remove_vanished: bool,
+    wait: float,
+) -> ExitCode:
     """Bring a Pipedrive account into the raw tables, reading only what has changed.
 
     PIPEDRIVE_COMPANY names the account; PIPEDRIVE_API_TOKEN, or PIPEDRIVE_ACCESS_TOKEN (OAuth), is
@@ -36,6 +53,9 @@ def extract(
     from runner.extract.extract import ExtractOptions
     from runner.extract.extract import extract as run_extract
 
-    options = ExtractOptions(burst, max_tokens, dry_run, wait)
+    first_day = invocation.date_option("--since", since) if since else None
+    options = ExtractOptions(burst, max_tokens, dry_run, wait, remove_vanished, first_day)
     summary = run_extract(invocation.project, options, invocation.console)
     invocation.console.show(summary.describe(dry_run=dry_run), asdict(summary))
+    invocation.console.say(summary.describe_failures(), even_if_quiet=True)
+    return ExitCode.DATA_FAILED if summary.failed_deals else ExitCode.DONE

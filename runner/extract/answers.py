@@ -9,8 +9,7 @@ from contextlib import contextmanager
 from datetime import date, datetime, time, timezone
 from typing import NamedTuple
 
-from runner.errors import FunnelError
-from runner.extract.api import Row
+from runner.extract.api import PathError, Row
 from runner.warehouse.raw_contract import LONGEST_NAME
 
 KEYS = (
@@ -38,7 +37,7 @@ def understood(path: str) -> Iterator[None]:
     try:
         yield
     except (AttributeError, KeyError, TypeError, ValueError) as error:
-        raise FunnelError(
+        raise PathError(
             f"Pipedrive's answer for {path} is not what its documentation says",
             hint="Run it with --debug and report the traceback.",
         ) from error
@@ -164,10 +163,18 @@ def merge(log: Iterable[Change], flow: Iterable[Change]) -> list[Change]:
     return sorted(dict.fromkeys((*flow, *log)), key=lambda change: change.changed_at)
 
 
-def is_whole(changes: Iterable[Change], stage_id: int | None) -> bool:
-    """Return whether a log begins with the deal's creation and ends in its stage."""
-    newest = {change.field_key: change.new_value for change in changes}
-    return "add_time" in newest and newest.get("stage_id", str(stage_id)) == str(stage_id)
+def is_whole(changes: Iterable[Change], stage_id: int | None, seen_at: datetime) -> bool:
+    """Return whether a log begins with the deal's creation and ends in its stage.
+
+    Args:
+        changes: The log, oldest first.
+        stage_id: The stage of the deal when it was seen.
+        seen_at: Its last change by then. A later move was made since, so the log is the newer one.
+    """
+    newest = {change.field_key: change for change in changes}
+    move = newest.get("stage_id")
+    ends_right = move is None or move.new_value == str(stage_id) or move.changed_at > seen_at
+    return "add_time" in newest and ends_right
 
 
 def _in_order(newest_first: Iterable[Change]) -> list[Change]:

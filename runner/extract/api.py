@@ -6,6 +6,7 @@ from collections import deque
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from http import HTTPStatus
+from types import MappingProxyType
 from typing import Any
 
 import requests
@@ -14,6 +15,7 @@ from runner.errors import FunnelError
 from runner.extract.account import Account
 
 Row = Mapping[str, Any]
+Query = Mapping[str, object]
 
 WINDOW = 2.0
 """Seconds over which Pipedrive counts the requests of a token."""
@@ -37,6 +39,10 @@ _TIMEOUT = (10, 60)
 
 class BudgetSpent(Exception):  # noqa: N818 - nothing failed
     """No more tokens today, or no more than the user allows."""
+
+
+class PathError(FunnelError):
+    """One thing could not be read; others may well be."""
 
 
 class NotFound(Exception):  # noqa: N818 - nothing failed
@@ -70,26 +76,35 @@ class Api:
         self._session.auth = lambda request: request
         self._session.trust_env = not self.account.is_loopback
 
-    def get(self, path: str, cost: int, **query: object) -> dict[str, Any]:
+    def get(
+        self,
+        path: str,
+        cost: int,
+        query: Query = MappingProxyType({}),
+        *,
+        may_be_empty: bool = False,
+    ) -> dict[str, Any]:
         """Return an answer that holds data.
 
         Args:
             path: What to ask for, from `/api` on.
             cost: The tokens it takes.
             query: The parameters.
+            may_be_empty: Whether `"data": null` is an answer. Elsewhere it is a fault of the API.
 
         Raises:
             BudgetSpent: It would take more tokens than are left.
             NotFound: There is no such thing.
-            FunnelError: It was refused, or not answered whatever the attempts.
+            PathError: It was refused, or not answered whatever the attempts.
+            FunnelError: So would everything be.
         """
-        reason, refusals = "", 0
+        reason, refusals, error = "", 0, FunnelError
         for attempt in range(_ATTEMPTS):
             if attempt and reason:
                 time.sleep(_PAUSE * 2 ** (attempt - 1) * random.uniform(0.5, 1.5))  # noqa: S311
             answer = self._ask(path, cost, query)
             if isinstance(answer, str):
-                reason = answer
+                reason, error = answer, FunnelError
                 continue
             if answer.status_code == HTTPStatus.TOO_MANY_REQUESTS:
                 refusals += 1
@@ -97,16 +112,23 @@ class Api:
                 left = _number(answer, "x-daily-ratelimit-token-remaining")
                 if refusals == _REFUSALS or left == 0 or (reset or 0) > _LONGEST_RESET:
                     raise BudgetSpent
-                reason = "" if reset is not None else "is busy"
+                reason, error = "" if reset is not None else "is busy", FunnelError
                 time.sleep(reset or 0)
                 continue
             body = _read_body(answer)
+            is_empty = not body or (
+                isinstance(body, dict)
+                and body.get("success") is not False
+                and body.get("data") is None
+                and not may_be_empty
+            )
             if answer.status_code < HTTPStatus.INTERNAL_SERVER_ERROR and (
-                answer.status_code != HTTPStatus.OK or body
+                answer.status_code != HTTPStatus.OK or not is_empty
             ):
                 return self._judge(answer, body, path)
-            reason = f"answered {answer.status_code}" + ("" if body else " without content")
-        raise FunnelError(
+            reason, error = f"answered {answer.status_code}", PathError
+            reason += " without content" if is_empty else ""
+        raise error(
             f"Pipedrive {reason or 'is busy'} {_ATTEMPTS} times for {path}",
             hint="Type `funnel extract` again later; what was read is kept.",
         )
@@ -119,8 +141,8 @@ class Api:
         """
         parameters = {"limit": PAGE, **query}
         while True:
-            body = self.get(path, cost, **parameters)
-            yield body.get("data") or []
+            body = self.get(path, cost, parameters)
+            yield body["data"]
             cursor = (body.get("additional_data") or {}).get("next_cursor")
             if not cursor:
                 return
@@ -130,10 +152,10 @@ class Api:
 
     def rows(self, path: str, cost: int) -> list[Row]:
         """Return the rows of an endpoint without pages."""
-        data: list[Row] = self.get(path, cost).get("data") or []
+        data: list[Row] = self.get(path, cost)["data"]
         return data
 
-    def _ask(self, path: str, cost: int, query: Mapping[str, object]) -> requests.Response | str:
+    def _ask(self, path: str, cost: int, query: Query) -> requests.Response | str:
         """Return an answer, or why there is none."""
         if self.max_tokens is not None and self.spent + cost > self.max_tokens:
             raise BudgetSpent
@@ -186,11 +208,11 @@ class Api:
                 hint="Wait an hour, and type `funnel extract` again; what was read is kept.",
             )
         if status == HTTPStatus.FORBIDDEN:
-            raise FunnelError(
+            raise PathError(
                 f"the token may not read {path}",
                 hint="Use the token of a user who sees all deals, activities and users.",
             )
-        raise FunnelError(
+        raise PathError(
             f"Pipedrive answered {status} for {path}",
             hint="Check PIPEDRIVE_COMPANY, and PIPEDRIVE_API_URL if you set it.",
         )

@@ -2,8 +2,9 @@
 
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from datetime import datetime, timezone
-from typing import TypeVar
+from datetime import date, datetime, time, timezone
+from typing import Any, TypeVar
+from zoneinfo import ZoneInfo
 
 from psycopg2.extensions import connection as Connection  # noqa: N812 - a class in lower case
 from psycopg2.extensions import cursor as Cursor  # noqa: N812
@@ -14,7 +15,8 @@ from runner.errors import FunnelError
 from runner.extract import answers
 from runner.extract.account import Account, find_account
 from runner.extract.answers import Reader, understood
-from runner.extract.api import PAGE, Api, BudgetSpent, NotFound, Row
+from runner.extract.api import Api, BudgetSpent, NotFound, PathError, Row
+from runner.extract.histories import LOG_TOKENS, read_history
 from runner.extract.landing import (
     ACTIVITIES,
     ACTIVITY_TYPES,
@@ -24,12 +26,14 @@ from runner.extract.landing import (
     PIPELINES,
     STAGES,
     USERS,
+    DueDeal,
     Entity,
     Landing,
     Log,
 )
 from runner.extract.raw import RawTables
 from runner.project import LANDING, Project
+from runner.warehouse.completeness import Completeness
 from runner.warehouse.connection import open_warehouse
 from runner.warehouse.lock import hold_lock
 from runner.words import plural
@@ -38,9 +42,10 @@ Item = TypeVar("Item")
 CHUNK = 250
 """Deals whose logs are written at a time: what a kill can lose."""
 
-LOG_TOKENS = 20
-"""What the log of a deal costs, where it is whole."""
+_FAILURES = 5
+"""Deals in a row that cannot be read: then no other could be either."""
 
+_EVER = datetime(1, 1, 1)  # noqa: DTZ001 - as the landing tables have it, in UTC without a zone
 _ALL = "open,won,lost,deleted"
 _IDS = 100
 """Deals that can be asked for by their ids at a time."""
@@ -54,6 +59,8 @@ _PAGED = (
     (ACTIVITIES, "/api/v2/activities", 10, answers.read_activity),
 )
 """What a sweep sees: where, for how many tokens a page, and how its rows are read."""
+
+_REMOVABLE = (DEALS, ACTIVITIES)
 
 _UNPAGED = (
     (ACTIVITY_TYPES, "/api/v1/activityTypes", 20, answers.read_activity_type),
@@ -70,12 +77,16 @@ class ExtractOptions:
         max_tokens: Tokens to spend; None allows half of what is left of the day, if that is known.
         dry_run: Only sweep, and say what is due.
         wait: Seconds to wait for another writer.
+        remove_vanished: Remove what is gone from the account, however much that is.
+        since: Leave out the history of deals that have not changed since this day.
     """
 
     burst: int = 20
     max_tokens: int | None = None
     dry_run: bool = False
     wait: float = 0
+    remove_vanished: bool = False
+    since: date | None = None
 
 
 @dataclass(frozen=True)
@@ -89,22 +100,35 @@ class Summary:
         removed: Rows removed from them.
         waiting_deals: Deals whose log is still due.
         unproven_deals: Deals whose log is not whole, neither in the changelog nor in the flow.
+        failed_deals: Deals whose history could not be read, among those that wait.
+        failure: Why the first of them could not.
+        vanished_rows: Deals and activities that are kept, although the account has them no more.
         is_swept: Whether the budget was enough for the sweep, without which nothing is written.
+        complete_until: Through when the history of all deals is known.
+        complete_from: From when on it is known again, if something is missing before.
     """
 
     requests: int
     tokens: int
     added: int
     removed: int
-    waiting_deals: int
-    unproven_deals: int
-    is_swept: bool
+    waiting_deals: int = 0
+    unproven_deals: int = 0
+    failed_deals: int = 0
+    failure: str = ""
+    vanished_rows: int = 0
+    is_swept: bool = True
+    complete_until: datetime | None = None
+    complete_from: datetime | None = None
 
     def describe(self, *, dry_run: bool = False) -> str:
         """Return what was done in a line or two."""
         spent = f"{plural(self.requests, 'request')} and {self.tokens:,} tokens"
         if not self.is_swept:
-            return f"The budget ended in the sweep, after {spent}: nothing was written."
+            return (
+                f"The budget ended in the sweep, after {spent}: nothing was written, and all is "
+                "left to do. Type it again tomorrow, or allow more with --max-tokens."
+            )
         deals = plural(self.waiting_deals, "deal")
         if dry_run:
             return (
@@ -115,9 +139,29 @@ class Summary:
         text = f"{spent}: {plural(self.added, 'row')} added, {self.removed:,} removed."
         if self.waiting_deals:
             text += f" The history of {deals} is left for the next extract."
+        if self.vanished_rows:
+            text += (
+                f" {self.vanished_rows:,} deals and activities are no longer to be seen; nothing "
+                "was removed. If they were deleted, type `funnel extract --remove-vanished`; else "
+                "check what the token's user may see."
+            )
         if self.unproven_deals:
             text += f" Pipedrive gives no whole history of {plural(self.unproven_deals, 'deal')}."
+        if self.complete_until:
+            completeness = Completeness(self.complete_until, self.complete_from)
+            text += f" The history is complete {completeness.describe()}."
         return text
+
+    def describe_failures(self) -> str:
+        """Return which histories could not be read, and why; nothing where all could."""
+        if not self.failed_deals:
+            return ""
+        deals = plural(self.failed_deals, "deal")
+        which = ", the first" if self.failed_deals > 1 else ""
+        return (
+            f"The history of {deals} could not be read{which} because {self.failure}. All else "
+            "was read and is kept; the next extract asks again."
+        )
 
 
 def extract(project: Project, options: ExtractOptions, console: Console) -> Summary:
@@ -149,42 +193,67 @@ class _Extract:
         self.account = account
         self.connection = connection
         self.console = console
+        self.options = options
         self.api = Api(account, options.burst, options.max_tokens)
         self.landing = Landing(connection, project.schema(LANDING))
         self.raw = RawTables(project, self.landing)
         self.started_at = datetime.now(timezone.utc)
+        self.since = _EVER
+        if options.since:
+            zone = ZoneInfo(project.var("timezone"))
+            midnight = datetime.combine(options.since, time.min, tzinfo=zone)
+            self.since = midnight.astimezone(timezone.utc).replace(tzinfo=None)
+        self.failures: list[PathError] = []
+        self.failures_in_a_row = 0
 
     def sweep_only(self) -> Summary:
         """See what the account holds, and write nothing."""
         self._check_target()
-        is_swept = self._sweep()
-        return self._summary(self.landing.count_due() if is_swept else 0, is_swept=is_swept)
+        if not self._sweep():
+            return self._summary(is_swept=False)
+        return self._summary(
+            waiting_deals=self.landing.count_due(self.since),
+            vanished_rows=self._count_suspicious(),
+        )
 
     def run(self) -> Summary:
         """See what the account holds, and make the tables that."""
         self._check_target()
         if not self._sweep():
-            return self._summary(0, is_swept=False)
+            return self._summary(is_swept=False)
         self.landing.create()
         self.raw.create()
+        vanished = 0 if self.options.remove_vanished else self._count_suspicious()
         with self.connection, self.connection.cursor() as cursor:
             for entity in ENTITIES:
-                self.landing.merge(cursor, entity)
+                removes = not (vanished and entity in _REMOVABLE)
+                self.landing.merge(cursor, entity, removes=removes)
             self.raw.write_all(cursor)
             self._record(cursor)
         waiting = self._read_logs()
         self.raw.analyze()
-        summary = self._summary(waiting, is_swept=True, unproven=self.landing.count_unproven())
+        until, begin = self.landing.find_complete(self.started_at, self.since)
+        summary = self._summary(
+            waiting_deals=waiting,
+            unproven_deals=self.landing.count_unproven(),
+            vanished_rows=vanished,
+            complete_until=until,
+            complete_from=begin,
+        )
         with self.connection, self.connection.cursor() as cursor:
             self._record(
                 cursor,
                 finished_at=datetime.now(timezone.utc),
-                complete_until=self.landing.find_complete_until(self.started_at),
+                complete_until=until,
+                complete_from=begin,
                 requests=summary.requests,
                 tokens=summary.tokens,
                 waiting_deals=waiting,
             )
         return summary
+
+    def _count_suspicious(self) -> int:
+        return sum(map(self.landing.count_suspicious, _REMOVABLE))
 
     def _record(self, cursor: Cursor, **values: object) -> None:
         where = {"company": self.account.company, "raw_schema": self.raw.project.raw_schema}
@@ -243,15 +312,15 @@ class _Extract:
 
     def _read_logs(self) -> int:
         """Read the logs that are due; return how many are left."""
-        due, found = self.landing.find_due(), 0
+        due, found = self.landing.find_due(self.since), 0
         with self.console.bar("Reading the history of deals", len(due)) as progress:
             for chunk in _in_chunks(due, CHUNK):
                 logs: dict[int, Log] = {}
                 stopped: BudgetSpent | FunnelError | None = None
                 try:
-                    for deal_id, stage_id in chunk:
-                        if log := self._read_log(deal_id, stage_id):
-                            logs[deal_id] = log
+                    for deal in chunk:
+                        if log := self._read_log(deal):
+                            logs[deal.id] = log
                             found += 1
                         if progress:
                             progress(1, f"{self.api.spent:,} tokens")
@@ -264,6 +333,19 @@ class _Extract:
                     break
         return len(due) - found
 
+    def _read_log(self, deal: DueDeal) -> Log | None:
+        """Return the history of a deal; nothing where it is gone, or cannot be read for now."""
+        try:
+            log = read_history(self.api, deal)
+        except PathError as error:
+            self.failures.append(error)
+            self.failures_in_a_row += 1
+            if self.failures_in_a_row == _FAILURES:
+                raise
+            return None
+        self.failures_in_a_row = 0
+        return log
+
     def _write_logs(self, logs: dict[int, Log]) -> None:
         if not logs:
             return
@@ -271,45 +353,16 @@ class _Extract:
             self.landing.write_logs(cursor, logs, self.started_at.replace(tzinfo=None))
             self.raw.write_changes(cursor, list(logs))
 
-    def _read_log(self, deal_id: int, stage_id: int | None) -> Log | None:
-        """Return the changes of a deal and whether they are whole; nothing where it is gone."""
-        path = f"/api/v1/deals/{deal_id}"
-        try:
-            rows = [row for page in self.api.pages(f"{path}/changelog", LOG_TOKENS) for row in page]
-            with understood(f"{path}/changelog"):
-                log = answers.read_log(rows)
-        except NotFound:  # deleted since the sweep; the next one will see that
-            return None
-        if answers.is_whole(log, stage_id):
-            return log, True
-        try:
-            flow = list(self._read_flow(f"{path}/flow"))
-        except NotFound:
-            return log, False
-        with understood(f"{path}/flow"):
-            merged = answers.merge(log, answers.read_flow(flow))
-        return merged, answers.is_whole(merged, stage_id)
-
-    def _read_flow(self, path: str) -> Iterator[Row]:
-        start, has_more = 0, True
-        while has_more:
-            body = self.api.get(path, 40, items="dealChange", start=start, limit=PAGE)
-            yield from body.get("data") or []
-            # The documentation has one, the API has been seen with the other.
-            more = body.get("additional_data") or {}
-            more = more.get("pagination") or more
-            has_more = bool(more.get("more_items_in_collection") and body.get("data"))
-            start += PAGE
-
-    def _summary(self, waiting: int, *, is_swept: bool, unproven: int = 0) -> Summary:
+    def _summary(self, **values: Any) -> Summary:  # noqa: ANN401 - those of a summary
+        failure = self.failures[0].message if self.failures else ""
         return Summary(
             self.api.asked,
             self.api.spent,
             self.raw.added,
             self.raw.removed,
-            waiting,
-            unproven,
-            is_swept,
+            failed_deals=len(self.failures),
+            failure=failure,
+            **values,
         )
 
 

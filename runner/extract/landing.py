@@ -3,7 +3,7 @@
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from typing import cast
+from typing import NamedTuple
 
 from psycopg2 import sql
 from psycopg2.extensions import connection as Connection  # noqa: N812 - a class in lower case
@@ -16,9 +16,20 @@ from runner.warehouse.connection import create_schema, reading, table_exists
 _SETTLED_AFTER = timedelta(minutes=1)
 """A deal that changed this shortly before its log was read may have changed again since."""
 
+_SUSPICIOUS_SHARE = 0.2
+_SUSPICIOUS_COUNT = 50
+"""More than both of them do not vanish in a day: rather the token's user sees less than before."""
 
 Log = tuple[list[Change], bool]
 """The changes of a deal, oldest first, and whether they are whole."""
+
+
+class DueDeal(NamedTuple):
+    """A deal whose log is to be read, as the sweep has seen it."""
+
+    id: int
+    stage_id: int | None
+    update_time: datetime
 
 
 @dataclass(frozen=True)
@@ -73,7 +84,7 @@ FIELDS = _entity("fields", "field_key text, name text, options jsonb")
 USERS = _entity("users", "id bigint, name text, email text, modified timestamp")
 ENTITIES = (PIPELINES, STAGES, FIELDS, ACTIVITY_TYPES, USERS, DEALS, ACTIVITIES)
 
-# The log of a deal is due where the deal has changed since the sweep before it was read.
+# The log of a deal is known up to `log_of`; it is due where the deal has changed since.
 _OTHER_TABLES = {
     "deal_changelog": """
         create table {schema}.deal_changelog (
@@ -86,7 +97,7 @@ _OTHER_TABLES = {
         create table {schema}.extracts (
             started_at timestamptz primary key, finished_at timestamptz, company text not null,
             raw_schema text not null, complete_until timestamptz,
-            requests integer, tokens integer, waiting_deals integer
+            complete_from timestamptz, requests integer, tokens integer, waiting_deals integer
         )
     """,
 }
@@ -170,8 +181,31 @@ class Landing:
             cursor.execute(query)
             return [deal_id for (deal_id,) in cursor.fetchall()]
 
-    def merge(self, cursor: Cursor, entity: Entity) -> None:
-        """Make a table what the sweep has seen, touching no row that is as it was."""
+    def count_suspicious(self, entity: Entity) -> int:
+        """Return how many known rows the sweep does not see, if that is too many to be true."""
+        if not table_exists(self.connection, self.schema, entity.table):
+            return 0
+        query = sql.SQL("""
+            select count(*) filter (where seen.id is null), count(*) from {} as stored
+            left join (select distinct id from {}) as seen on seen.id = stored.id {}
+        """).format(
+            self.name(entity.table),
+            entity.seen,
+            sql.SQL("where stored.status <> 'deleted'" if entity is DEALS else ""),
+        )
+        with self.connection.cursor() as cursor:
+            cursor.execute(query)
+            gone, known = cursor.fetchone() or (0, 0)
+        return gone if gone > max(_SUSPICIOUS_COUNT, _SUSPICIOUS_SHARE * known) else 0
+
+    def merge(self, cursor: Cursor, entity: Entity, *, removes: bool = True) -> None:
+        """Make a table what the sweep has seen, touching no row that is as it was.
+
+        Args:
+            cursor: Where to write.
+            entity: Which table.
+            removes: Whether what the sweep does not see is gone.
+        """
         key, *others = entity.names
         parts = {
             "table": self.name(entity.table),
@@ -189,7 +223,7 @@ class Landing:
             "delete": "delete from {table} as stored",
             "mark": "update {table} as stored set status = 'deleted'",
         }
-        if entity.when_gone in gone:
+        if removes and entity.when_gone in gone:
             where = " where not exists (select from {seen} as seen where seen.{key} = stored.{key})"
             cursor.execute(sql.SQL(gone[entity.when_gone] + where).format(**parts))
         cursor.execute(
@@ -201,40 +235,59 @@ class Landing:
             """).format(**parts)
         )
 
-    def count_due(self) -> int:
+    def count_due(self, since: datetime) -> int:
         """Return how many of the deals seen have a log that is due, before anything is written."""
-        query = "select count(distinct id) from {seen} as seen where status <> 'deleted'"
+        query = (
+            "select count(distinct id) from {seen} as seen "
+            "where status <> 'deleted' and update_time >= %s"
+        )
         if table_exists(self.connection, self.schema, "deals"):
             query += """ and not exists (
                 select from {table} as stored
                 where stored.id = seen.id and stored.log_of is not distinct from seen.update_time
             )"""
         with self.connection.cursor() as cursor:
-            cursor.execute(sql.SQL(query).format(seen=DEALS.seen, table=self.name("deals")))
+            cursor.execute(
+                sql.SQL(query).format(seen=DEALS.seen, table=self.name("deals")), (since,)
+            )
             (count,) = cursor.fetchone() or (0,)
             return int(count)
 
-    def find_due(self) -> list[tuple[int, int | None]]:
-        """Return the deals whose log is due with their stages, those changed last first."""
+    def find_due(self, since: datetime) -> list[DueDeal]:
+        """Return the deals changed since then whose log is due, those changed last first."""
         query = """
-            select id, stage_id from {}
-            where status <> 'deleted' and log_of is distinct from update_time
+            select id, stage_id, update_time from {}
+            where status <> 'deleted' and log_of is distinct from update_time and update_time >= %s
             order by update_time desc, id desc
         """
         with self.connection.cursor() as cursor:
-            cursor.execute(sql.SQL(query).format(self.name("deals")))
-            return cursor.fetchall()
+            cursor.execute(sql.SQL(query).format(self.name("deals")), (since,))
+            return [DueDeal(*row) for row in cursor.fetchall()]
 
-    def find_complete_until(self, started_at: datetime) -> datetime:
-        """Return until when the history of all deals is known."""
+    def find_complete(
+        self, started_at: datetime, since: datetime
+    ) -> tuple[datetime, datetime | None]:
+        """Return through when the history of all deals is known, and from when on it is again.
+
+        What happened to a deal whose log is due is unknown from `log_of`, or its creation, to
+        `update_time`. A deal left out by `since` has no history, but no event later than that.
+        """
         query = """
-            select least(%s, min(update_time) at time zone 'UTC') from {}
-            where status <> 'deleted' and log_of is distinct from update_time
+            select
+                least(
+                    %(now)s,
+                    min(coalesce(log_of, add_time)) filter (where update_time >= %(since)s)
+                    at time zone 'UTC'
+                ),
+                max(update_time) at time zone 'UTC'
+            from {} where status <> 'deleted' and log_of is distinct from update_time
         """
         with self.connection.cursor() as cursor:
-            cursor.execute(sql.SQL(query).format(self.name("deals")), (started_at,))
-            (moment,) = cursor.fetchone() or (started_at,)
-            return cast("datetime", moment)
+            cursor.execute(
+                sql.SQL(query).format(self.name("deals")), {"now": started_at, "since": since}
+            )
+            until, complete_from = cursor.fetchone() or (started_at, None)
+        return until, complete_from
 
     def count_unproven(self) -> int:
         """Return how many deals have a log that is not whole, whatever was asked."""
@@ -257,7 +310,7 @@ class Landing:
         execute_values(cursor, insert.as_string(cursor), rows, page_size=1000)
         update = sql.SQL("""
             update {} as deals set
-                log_of = case when update_time < {} then update_time end, is_whole = read.whole
+                log_of = least(update_time, {}), is_whole = read.whole
             from (values %s) as read (id, whole) where deals.id = read.id
         """).format(self.name("deals"), sql.Literal(now - _SETTLED_AFTER))
         states = [(deal_id, whole) for deal_id, (_, whole) in logs.items()]

@@ -254,6 +254,9 @@ class Server:
         self.faults: dict[str, list[tuple[int, str]]] = {}
         self.asked: Counter[str] = Counter()
         self.refused = 0
+        self.as_listed: dict[int, Json] = {}
+        """Deals as the lists have them, where these are older than the deal."""
+
         self.delay = 0.0
         self.urls: list[str] = []
         self._moments: deque[float] = deque()
@@ -336,7 +339,9 @@ class Server:
                 return 404, {"success": False, "error": "Deal not found"}
             return 200, self.flow(deal, query) if what == "flow" else self.changelog(deal, query)
         lists: dict[str, list[Json]] = {
-            "/api/v2/deals": [show_deal(d) for d in deals if not d.is_archived],
+            "/api/v2/deals": [
+                self.as_listed.get(d.id, show_deal(d)) for d in deals if not d.is_archived
+            ],
             "/api/v2/deals/archived": [show_deal(d) for d in deals if d.is_archived],
             "/api/v2/activities": [
                 {**vars(each), "subject": "private", "busy": None}

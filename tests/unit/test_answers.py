@@ -129,11 +129,13 @@ def test_a_flow_adds_what_a_log_lacks() -> None:
 def test_a_log_is_whole_from_the_creation_to_the_stage_of_today() -> None:
     created = Change(NOON, "add_time", None, "x")
     moved = Change(NOON + timedelta(1), "stage_id", "2", "3")
-    assert is_whole([created], 2)
-    assert is_whole([created, moved], 3)
-    assert not is_whole([created, moved], 2)
-    assert not is_whole([moved], 3)
-    assert not is_whole([], None)
+    assert is_whole([created], 2, NOON)
+    assert is_whole([created, moved], 3, NOON)
+    assert not is_whole([created, moved], 2, moved.changed_at)
+    assert not is_whole([moved], 3, NOON)
+    assert not is_whole([], None, NOON)
+    # It has moved since it was seen: the log is newer than the list of deals.
+    assert is_whole([created, moved], 2, NOON)
 
 
 def test_an_answer_of_another_shape_is_named() -> None:

@@ -8,13 +8,13 @@ from collections.abc import Iterator
 from contextlib import closing
 from csv import DictReader
 from dataclasses import replace
-from datetime import date, datetime
+from datetime import date, datetime, timedelta
 
 import oracle
 import psycopg2
 import pytest
 from homes import ROOT, Funnel, ask
-from pipedrive import API_TOKEN, STAGES, TYPES, Account, Activity, Server, serve
+from pipedrive import API_TOKEN, STAGES, TYPES, Account, Activity, Server, serve, show_deal
 from servers import TcpPostgres
 
 from runner.extract import api
@@ -179,12 +179,15 @@ def test_the_pace_stays_below_the_limit(home: Funnel, server: Server) -> None:
 def test_answers_that_fail_now_and_then_are_asked_for_again(home: Funnel, server: Server) -> None:
     server.faults = {
         "/api/v2/deals": [(500, "{}"), (200, "null"), (502, "<html>")],
-        "/api/v2/activities": [(200, ""), (503, "")],
+        "/api/v2/activities": [(200, ""), (503, ""), (200, '{"success": true, "data": null}')],
+        "/api/v1/users": [(200, '{"success": true, "data": null}')],
         "/api/v1/deals/7/changelog": [(429, "{}"), (200, "null")],
         "/api/v1/deals/8/changelog": [(404, "{}")],
     }
     summary = extract(home)
     assert summary["waiting_deals"] == 1  # the deal that was not there for a moment
+    assert set(home.query(ACTIVITIES)) == server.account.all_activities()
+    assert home.query("select count(*) from pipedrive_raw.users") == [(4,)]
     extract(home)
     assert_true(home, server.account)
 
@@ -197,6 +200,8 @@ def test_the_budget_ends_and_the_next_extract_goes_on(home: Funnel, server: Serv
     newest = sorted(account.deals.values(), key=lambda deal: (deal.updated, deal.id))[waiting[-1] :]
     assert {deal for deal, *_ in home.query(CHANGES)} == {deal.id for deal in newest}
     assert extract(home, "--max-tokens", "20")["is_swept"] is False
+    stopped = home.done("extract", *QUICK, "--max-tokens", "20").stdout
+    assert "nothing was written, and all is left to do" in stopped
     server.budget = 600  # of which half may be spent
     assert 0 < extract(home)["tokens"] <= 302
     server.budget = 0
@@ -281,17 +286,109 @@ def test_an_oauth_token_is_a_bearer(home: Funnel, server: Server) -> None:
     assert_true(home, server.account)
 
 
-def test_what_was_read_before_a_failure_is_kept(home: Funnel, server: Server) -> None:
-    oldest = min(server.account.deals.values(), key=lambda deal: (deal.updated, deal.id))
-    path = f"/api/v1/deals/{oldest.id}/changelog"
-    server.faults = {path: [(500, "")] * 6}
+def path_of_log(deal_id: int) -> str:
+    return f"/api/v1/deals/{deal_id}/changelog"
+
+
+DEAL_FAILURES = {
+    "a server error": ([(500, "")] * 6, "answered 500 without content 6 times for"),
+    "null instead of rows": (
+        [(200, '{"success": true, "data": null}')] * 6,
+        "answered 200 without content 6 times for",
+    ),
+    "no permission": ([(403, '{"success": false}')], "the token may not read"),
+    "another shape": ([(200, '{"success": true, "data": [1]}')], "is not what its documentation"),
+}
+
+
+@pytest.mark.parametrize("name", DEAL_FAILURES)
+def test_a_deal_that_cannot_be_read_is_named_and_holds_up_no_other(
+    home: Funnel, server: Server, name: str
+) -> None:
+    answers, message = DEAL_FAILURES[name]
+    newest = max(server.account.deals.values(), key=lambda deal: (deal.updated, deal.id))
+    server.faults = {path_of_log(newest.id): list(answers)}
     outcome = home("extract", *QUICK)
-    assert outcome.returncode == 2
-    assert f"answered 500 without content 6 times for {path}" in outcome.stderr
+    assert outcome.returncode == 1
+    last = outcome.stderr.strip().splitlines()[-1]
+    assert "The history of 1 deal could not be read because" in last
+    assert message in last
+    assert {deal for deal, *_ in home.query(CHANGES)} == {*server.account.deals} - {newest.id}
     server.asked.clear()
-    extract(home)
+    assert extract(home)["failed_deals"] == 0
     assert server.asked["changelog"] == 1
     assert_true(home, server.account)
+
+
+def test_where_no_deal_can_be_read_it_stops_early_and_keeps_what_was_read(
+    home: Funnel, server: Server
+) -> None:
+    deals = sorted(server.account.deals.values(), key=lambda deal: (deal.updated, deal.id))
+    oldest = [deal.id for deal in deals[:7]]
+    server.faults = {path_of_log(deal): [(503, "")] * 6 for deal in oldest}
+    outcome = home("extract", *QUICK)
+    assert outcome.returncode == 2
+    assert "answered 503 without content 6 times for" in outcome.stderr
+    assert {deal for deal, *_ in home.query(CHANGES)} == {*server.account.deals} - {*oldest}
+    assert sum(map(bool, server.faults.values())) == 2  # the sixth and seventh were not asked for
+    server.faults = {}
+    extract(home)
+    assert_true(home, server.account)
+
+
+def test_a_deal_that_moves_during_the_extract_costs_no_flow(home: Funnel, server: Server) -> None:
+    account = server.account
+    deal = account.deals[1]
+    account.now += timedelta(days=1)
+    seen = show_deal(deal)
+    server.as_listed = {1: seen}  # the list was read before the deal moved
+    deal.change(account.now, stage_id=5 if deal.today["stage_id"] != 5 else 6)
+    assert extract(home)["unproven_deals"] == 0
+    assert server.asked["flow"] == 0
+    server.as_listed = {}
+    extract(home)
+    assert_true(home, account)
+
+
+def test_what_vanishes_in_great_number_is_kept_until_somebody_says_so(
+    home: Funnel, server: Server
+) -> None:
+    account = server.account
+    for deal_id in range(41, 301):
+        account.add_deal(deal_id)
+    extract(home)
+    before = load_times(home)
+    hidden = range(1, 100)  # of a user whom the token may not see any more
+    for deal_id in hidden:
+        account.deals[deal_id].is_deleted = account.deals[deal_id].is_forgotten = True
+    outcome = home.done("extract", *QUICK)
+    assert "99 deals and activities are no longer to be seen" in outcome.stdout
+    assert load_times(home) == before
+    extract(home, "--remove-vanished")
+    assert_true(home, account)
+    assert not {*hidden} & {deal for deal, *_ in home.query(CHANGES)}
+    account.activities = {key: account.activities[key] for key in list(account.activities)[:60]}
+    assert extract(home)["vanished_rows"] == 60
+    extract(home, "--remove-vanished")
+    assert_true(home, account)
+
+
+def test_history_since_a_day_is_whole_from_then_on(home: Funnel, server: Server) -> None:
+    account = server.account
+    since = datetime(2024, 4, 1)
+    recent = {deal.id for deal in account.deals.values() if deal.updated >= since}
+    assert 0 < len(recent) < len(account.deals)
+    assert extract(home, "--dry-run", "--since", "2024-04-01")["waiting_deals"] == len(recent)
+    summary = extract(home, "--since", "2024-04-01")
+    assert {deal for deal, *_ in home.query(CHANGES)} == recent
+    later = {row for row in home.query(CHANGES) if str(row[1]) >= str(since)}
+    assert later == {row for row in account.changes() if row[1] >= since}
+    complete_from = datetime.fromisoformat(str(summary["complete_from"])).replace(tzinfo=None)
+    oldest = max(d.updated for d in account.deals.values() if d.id not in recent)
+    assert complete_from == oldest
+    home.done("freshness")
+    assert extract(home)["complete_from"] is None
+    assert_true(home, account)
 
 
 def test_a_lost_database_is_one_line_and_what_was_written_is_kept(

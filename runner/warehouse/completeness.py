@@ -1,0 +1,58 @@
+"""How far the history goes that `funnel extract` has brought."""
+
+from dataclasses import dataclass
+from datetime import datetime, timezone
+
+from psycopg2 import sql
+from psycopg2.extensions import connection as Connection  # noqa: N812 - a class in lower case
+
+from runner.project import LANDING, Project
+from runner.warehouse.connection import reading
+from runner.words import minute
+
+
+@dataclass(frozen=True)
+class Completeness:
+    """For which time the history of all deals is known.
+
+    Args:
+        until: Through when it is.
+        begin: From when on it is again, where something is missing before.
+    """
+
+    until: datetime
+    begin: datetime | None
+
+    def describe(self) -> str:
+        """Return that as the end of a sentence that begins with 'history complete'."""
+        until = minute(self.until.astimezone(timezone.utc))
+        if self.begin is None:
+            return f"through {until}"
+        begin = minute(self.begin.astimezone(timezone.utc))
+        if self.until > self.begin:
+            return f"from {begin} through {until}"
+        return f"through {until}, and from {begin} on"
+
+
+def read_completeness(connection: Connection, project: Project) -> Completeness | None:
+    """Return what the last extract has written down; nothing where there is none to be read."""
+    schema = project.schema(LANDING)
+    name = sql.Identifier(schema, "extracts")
+    may_read = """
+        select has_schema_privilege(to_regnamespace(%s), 'usage')
+            and has_table_privilege(to_regclass(%s), 'select')
+    """
+    with reading(schema, "extracts"), connection.cursor() as cursor:
+        cursor.execute(may_read, (sql.Identifier(schema).as_string(cursor), name.as_string(cursor)))
+        if cursor.fetchone() != (True,):
+            return None
+        cursor.execute(
+            sql.SQL("""
+                select complete_until, complete_from from {}
+                where raw_schema = %s and complete_until is not null
+                order by started_at desc limit 1
+            """).format(name),
+            (project.raw_schema,),
+        )
+        row = cursor.fetchone()
+    return Completeness(*row) if row else None
