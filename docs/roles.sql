@@ -57,11 +57,25 @@ grant select on
     :"raw_schema".fields, :"raw_schema".stages
     to funnel_raw_reader;
 grant select (id, modified, :"loaded_at_field") on :"raw_schema".users to funnel_raw_reader;
+select format('grant select on %s to funnel_raw_reader', cast(oid as regclass))
+from pg_class
+where relnamespace = cast(:'raw_schema' as regnamespace) and relname = 'pipelines'
+\gexec
 
 -- funnel_writer: what `funnel run` needs. The views of pipedrive_staging read the raw tables with
 -- the rights of their owner, and pipedrive_audit holds raw rows that fail a test: let nobody else
 -- into these schemas.
 grant funnel_raw_reader to funnel_writer;
+-- Of what `funnel extract` keeps, which a role of its own runs, the owner of the raw tables: when.
+select format(command, 'pipedrive_landing')
+from unnest(array[
+    'grant usage on schema %s to funnel_writer', 'grant select on %s.extracts to funnel_writer'
+]) as command
+where exists (
+    select from pg_class
+    where relnamespace = to_regnamespace('pipedrive_landing') and relname = 'extracts'
+)
+\gexec
 grant usage, create on schema
     pipedrive_staging, pipedrive_analytics, pipedrive_reporting, pipedrive_meta, pipedrive_audit
     to funnel_writer;

@@ -4,29 +4,13 @@ from dataclasses import asdict
 
 import click
 
-from runner.commands.options import Invocation, command_options, wait_option
+from runner.commands.options import Invocation, command_options, extract_options, wait_option
 from runner.errors import ExitCode
 
 
 @click.command()
-@click.option(
-    "--max-tokens",
-    type=click.IntRange(0),
-    help="Spend at most so many tokens.  [default: half of what is left of the day, if known]",
-)
-@click.option(
-    "--burst",
-    type=click.IntRange(1, 500),
-    default=20,
-    show_default=True,
-    help="Requests in two seconds that your plan allows: 20 on Lite, 40, 100, 120 on Ultimate.",
-)
+@extract_options
 @click.option("--dry-run", is_flag=True, help="Only see what has changed, and what it would cost.")
-@click.option(
-    "--since",
-    metavar="DATE",
-    help="Leave out the history of deals that have not changed since that day.",
-)
 @click.option(
     "--remove-vanished",
     is_flag=True,
@@ -58,4 +42,4 @@ def extract(
     summary = run_extract(invocation.project, options, invocation.console)
     invocation.console.show(summary.describe(dry_run=dry_run), asdict(summary))
     invocation.console.say(summary.describe_failures(), even_if_quiet=True)
-    return ExitCode.DATA_FAILED if summary.failed_deals else ExitCode.DONE
+    return summary.exit_code

@@ -178,6 +178,34 @@ def writing_options(function: Function) -> Function:
     return function
 
 
+def extract_options(function: Function) -> Function:
+    """Add what an extract may spend and bring."""
+    for option in (
+        click.option(
+            "--since",
+            metavar="DATE",
+            help="Leave out the history of deals that have not changed since that day.",
+        ),
+        click.option(
+            "--burst",
+            type=click.IntRange(1, 500),
+            default=20,
+            show_default=True,
+            envvar="PIPEDRIVE_BURST",
+            help="Requests in two seconds that your plan allows: 20 on Lite, 40, 100, 120 on"
+            " Ultimate.",
+        ),
+        click.option(
+            "--max-tokens",
+            type=click.IntRange(0),
+            help="Spend at most so many tokens.  [default: half of what is left of the day, if"
+            " known]",
+        ),
+    ):
+        function = option(function)
+    return function
+
+
 batch_option = click.option(
     "--batch",
     type=click.Choice(["month", "quarter", "year", "all"]),

@@ -1,12 +1,25 @@
 """`funnel run`."""
 
-from typing import Any
+from contextlib import ExitStack
+from functools import partial
+from typing import TYPE_CHECKING, Any
 
 import click
 
-from runner.commands.options import Invocation, command_options, window_options, writing_options
+from runner.commands.options import (
+    Invocation,
+    command_options,
+    extract_options,
+    window_options,
+    writing_options,
+)
 from runner.commands.running import print_report, read_window, run_options, show_plan
-from runner.errors import ExitCode
+from runner.errors import ExitCode, FunnelError
+
+if TYPE_CHECKING:
+    from psycopg2.extensions import connection as Connection  # noqa: N812 - lower case
+
+    from runner.extract.account import Account
 
 
 @click.command()
@@ -14,6 +27,8 @@ from runner.errors import ExitCode
 @click.option(
     "-s", "--select", multiple=True, help="Build only these models, in dbt's selection syntax."
 )
+@click.option("--extract", is_flag=True, help="First read the Pipedrive account: funnel extract.")
+@extract_options
 @writing_options
 @command_options
 def run(
@@ -24,6 +39,10 @@ def run(
     months: int | None,
     dry_run: bool,
     select: tuple[str, ...],
+    extract: bool,
+    max_tokens: int | None,
+    burst: int,
+    since: str | None,
     **options: Any,  # noqa: ANN401 - those of writing_options
 ) -> ExitCode:
     """Process the months up to a reference date: freshness, models, tests.
@@ -33,14 +52,33 @@ def run(
 
     Example: funnel run --source-dt 2024-05-01
     """
+    project, console = invocation.project, invocation.console
+    if dry_run and extract:
+        raise FunnelError("--dry-run reads no account", hint="Type `funnel extract --dry-run`.")
+    if not extract and (since or max_tokens is not None):
+        raise FunnelError("--since and --max-tokens are for --extract", hint="Add --extract.")
     window = read_window(invocation, source_dt, allow_future, backfill_period, months)
     if dry_run:
         show_plan(invocation, window, heal=not options["no_heal"])
         return ExitCode.DONE
+    from runner.extract.extract import ExtractOptions, Summary, extract_into, use_account
     from runner.months.pipeline import run_window
 
-    report = run_window(
-        invocation.project, window, run_options(select, **options), invocation.console
+    summaries: list[Summary] = []
+    wanted = ExtractOptions(
+        burst, max_tokens, since=invocation.date_option("--since", since) if since else None
     )
-    print_report(invocation.console, report)
-    return report.exit_code
+
+    def read_account(account: "Account", connection: "Connection") -> None:
+        summaries.append(extract_into(connection, project, account, wanted, console))
+        console.say(summaries[0].describe())
+
+    with ExitStack() as stack:
+        prepare = None
+        if extract:
+            prepare = partial(read_account, stack.enter_context(use_account(project)))
+        report = run_window(project, window, run_options(select, **options), console, prepare)
+    print_report(console, report)
+    for summary in summaries:
+        console.say(summary.describe_failures(), even_if_quiet=True)
+    return max(report.exit_code, *(summary.exit_code for summary in summaries), ExitCode.DONE)

@@ -23,6 +23,8 @@ def print_report(console: Console, report: "RunReport") -> None:
     if any(result.stored_in for result in report.results):
         console.say("The rows are in the schema pipedrive_audit; `funnel test` shows some of them.")
     console.say(count_results(report.results, report.seconds))
+    if report.history:
+        console.say(f"The history of deals is complete {report.history.describe()}.")
     wants_table = report.latest and not console.quiet
     last_day = report.plan.window.last_day
     text = f"\n{draw_month(report.latest, terminal_width(), last_day)}" if wants_table else ""

@@ -1,6 +1,7 @@
 """An extract: sweep the account, make the tables what it holds, read the logs of changed deals."""
 
 from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import date, datetime, time, timezone
 from typing import Any, TypeVar
@@ -11,7 +12,7 @@ from psycopg2.extensions import cursor as Cursor  # noqa: N812
 
 from runner.console import Console
 from runner.environment import environment
-from runner.errors import FunnelError
+from runner.errors import ExitCode, FunnelError
 from runner.extract import answers
 from runner.extract.account import Account, find_account
 from runner.extract.answers import Reader, understood
@@ -152,6 +153,11 @@ class Summary:
             text += f" The history is complete {completeness.describe()}."
         return text
 
+    @property
+    def exit_code(self) -> ExitCode:
+        """How the command ends."""
+        return ExitCode.DATA_FAILED if self.failed_deals else ExitCode.DONE
+
     def describe_failures(self) -> str:
         """Return which histories could not be read, and why; nothing where all could."""
         if not self.failed_deals:
@@ -171,14 +177,39 @@ def extract(project: Project, options: ExtractOptions, console: Console) -> Summ
         FunnelError: The account cannot be read, or the target cannot be written. What was read
             until then is kept.
     """
-    account = find_account()
-    project.check_may_load()
-    # No process that we start needs a token.
-    with environment("PIPEDRIVE_(API|ACCESS)_TOKEN"), open_warehouse(project) as connection:
+    with use_account(project) as account, open_warehouse(project) as connection:
         if options.dry_run:
             return _Extract(project, account, connection, options, console).sweep_only()
         with hold_lock(project, connection, "funnel extract", wait=options.wait):
-            return _Extract(project, account, connection, options, console).run()
+            return extract_into(connection, project, account, options, console)
+
+
+@contextmanager
+def use_account(project: Project) -> Iterator[Account]:
+    """Yield the account that the environment names, and hide its token from all that we start.
+
+    Raises:
+        FunnelError: A variable is unset or cannot be, or the target is none to load into.
+    """
+    account = find_account()
+    project.check_may_load()
+    with environment("PIPEDRIVE_(API|ACCESS)_TOKEN"):
+        yield account
+
+
+def extract_into(
+    connection: Connection,
+    project: Project,
+    account: Account,
+    options: ExtractOptions,
+    console: Console,
+) -> Summary:
+    """Bring an account into the raw tables of a target whose lock is held.
+
+    Raises:
+        FunnelError: As `extract`.
+    """
+    return _Extract(project, account, connection, options, console).run()
 
 
 class _Extract:

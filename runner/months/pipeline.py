@@ -1,7 +1,7 @@
 """A run: find out what to process, ask whether the sources are fresh, build and test."""
 
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass, replace
 from datetime import date
@@ -23,6 +23,7 @@ from runner.show.views import nest_in_months
 from runner.transform.dbt_runner import Dbt
 from runner.transform.failing_rows import keep_failing_rows
 from runner.transform.results import NodeResult, count_statuses, exit_code, problems
+from runner.warehouse.completeness import Completeness, read_completeness
 from runner.warehouse.connection import DAILY_TABLES, DEAL_TABLES, OWNER_TABLE, open_warehouse
 from runner.warehouse.lock import LockLost, hold_lock
 
@@ -57,12 +58,14 @@ class RunReport:
         results: What became of each source, seed, model and test.
         seconds: Time it took.
         latest: The funnel of the latest month, if the run got that far.
+        history: For which time `funnel extract` has brought the history of all deals.
     """
 
     plan: Plan
     results: tuple[NodeResult, ...]
     seconds: float
     latest: Sequence[FunnelStep]
+    history: Completeness | None = None
 
     @property
     def exit_code(self) -> ExitCode:
@@ -80,6 +83,7 @@ class RunReport:
             "tests": count_statuses(self.results, "tests"),
             "sources": count_statuses(self.results, "sources"),
             "problems": [result.document() for result in problems(self.results)],
+            "history": asdict(self.history) if self.history else None,
             "seconds": round(self.seconds, 2),
             "funnel": next(iter(nest_in_months(step.document() for step in self.latest)), None),
             "exit_code": int(self.exit_code),
@@ -146,7 +150,8 @@ class Pipeline:
             latest_month = Period.ending(date.fromisoformat(f"{plan.months[-1]}-01"), 1)
             with suppress(FunnelError):  # --select has left the funnel out
                 latest = read_rows(self.connection, self.project, FunnelStep, latest_month)
-        return RunReport(plan, results, time.monotonic() - begin, latest)
+        history = read_completeness(self.connection, self.project)
+        return RunReport(plan, results, time.monotonic() - begin, latest, history)
 
     def _build(self, plan: Plan, options: RunOptions) -> tuple[NodeResult, ...]:
         # All its months, so that the tests of a first build read its whole history.
@@ -184,7 +189,12 @@ class Pipeline:
 
 @contextmanager
 def open_pipeline(
-    project: Project, console: Console, command: str, purpose: str, options: RunOptions
+    project: Project,
+    console: Console,
+    command: str,
+    purpose: str,
+    options: RunOptions,
+    prepare: Callable[[Connection], None] | None = None,
 ) -> Iterator[Pipeline]:
     """Become the only writer of the project's target while the block runs.
 
@@ -194,6 +204,7 @@ def open_pipeline(
         command: Name of the command, for the ledger.
         purpose: What it is about, for whoever meets the lock.
         options: How long to wait for others.
+        prepare: Called with the lock held, before anything is read.
 
     Raises:
         FunnelError: Another writer holds the lock, or the warehouse or its raw tables are missing.
@@ -204,6 +215,8 @@ def open_pipeline(
     ):
         _limit_patience(connection, project, options.lock_timeout)
         close_open_runs(connection, project.schema(META), "crashed")
+        if prepare:
+            prepare(connection)
         state = read_state(connection, project)
         try:
             yield Pipeline(project, connection, console, command, Dbt.open(project), state)
@@ -220,14 +233,22 @@ def run_window(
     window: Window,
     options: RunOptions,
     console: Console,
-    command: str = "run",
+    prepare: Callable[[Connection], None] | None = None,
 ) -> RunReport:
     """Process a window on the project's target, as its only writer.
+
+    Args:
+        project: What to work on.
+        window: What to process.
+        options: What to do beside.
+        console: Where to talk.
+        prepare: Called with the lock held, before anything is read.
 
     Raises:
         FunnelError: It could not run. Failed models, tests and sources are in the report instead.
     """
-    with open_pipeline(project, console, command, str(window.source_dt), options) as pipeline:
+    purpose = str(window.source_dt)
+    with open_pipeline(project, console, "run", purpose, options, prepare) as pipeline:
         return pipeline.process(window, options)
 
 

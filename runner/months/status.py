@@ -14,6 +14,7 @@ from runner.months.state import read_state
 from runner.months.window import months_between
 from runner.project import META, Project
 from runner.text_table import TextTable
+from runner.warehouse.completeness import Completeness, read_completeness
 from runner.warehouse.connection import open_warehouse
 from runner.warehouse.lock import describe_holder
 from runner.warehouse.raw_contract import EVENT_TIMES
@@ -37,6 +38,7 @@ class Status:
         outdated_by: What has changed since these months were counted, or deals computed.
         unfinished_backfill: What `funnel backfill --resume` would go on with.
         last_loaded_at: When the newest row of each raw table of events was loaded.
+        history: For which time `funnel extract` has brought the history of all deals.
         running: Who holds the lock and since when, or nothing.
     """
 
@@ -51,6 +53,7 @@ class Status:
     outdated_by: tuple[str, ...]
     unfinished_backfill: Backfill | None
     last_loaded_at: dict[str, datetime | None]
+    history: Completeness | None
     running: str
 
     def document(self) -> dict[str, Any]:
@@ -70,6 +73,8 @@ class Status:
             "old definition": self._describe_outdated(),
             "to resume": f"{left.command} {left.next_day} to {left.last}" if left else "",
         }
+        if self.history:
+            lines["history"] = f"complete {self.history.describe()}"
         for table, moment in self.last_loaded_at.items():
             lines[f"{table} loaded"] = minute(moment)
         rows = [line for line in lines.items() if line[1]]
@@ -120,6 +125,7 @@ def read_status(project: Project) -> Status:
             outdated_by=state.changes,
             unfinished_backfill=unfinished[-1][1] if unfinished else None,
             last_loaded_at=read_load_times(connection, project),
+            history=read_completeness(connection, project),
             running=describe_holder(connection, meta),
         )
 

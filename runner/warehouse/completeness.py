@@ -39,8 +39,8 @@ def read_completeness(connection: Connection, project: Project) -> Completeness 
     schema = project.schema(LANDING)
     name = sql.Identifier(schema, "extracts")
     may_read = """
-        select has_schema_privilege(to_regnamespace(%s), 'usage')
-            and has_table_privilege(to_regclass(%s), 'select')
+        select case when has_schema_privilege(to_regnamespace(%s), 'usage')
+            then has_table_privilege(to_regclass(%s), 'select') end
     """
     with reading(schema, "extracts"), connection.cursor() as cursor:
         cursor.execute(may_read, (sql.Identifier(schema).as_string(cursor), name.as_string(cursor)))

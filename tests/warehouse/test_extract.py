@@ -18,7 +18,8 @@ from pipedrive import API_TOKEN, STAGES, TYPES, Account, Activity, Server, serve
 from servers import TcpPostgres
 
 from runner.extract import api
-from runner.postgres.installation import clean_environment
+from runner.postgres.installation import clean_environment, find_binaries
+from runner.postgres.server import LocalPostgres
 
 CHANGES = (
     "select deal_id, change_time, changed_field_key, new_value from pipedrive_raw.deal_changes"
@@ -423,6 +424,78 @@ def test_a_log_that_cannot_be_proven_is_counted_and_named(home: Funnel, server: 
     assert (1, deal.updated, "stage_id", "99") in home.query(CHANGES)
     said = home.done("extract", *QUICK).stdout
     assert "Pipedrive gives no whole history of 1 deal." in said
+
+
+RUN = ("run", "--source-dt", "2024-06-30", "--months", "2", "--no-tests")
+
+
+def test_a_run_reads_the_account_first_under_one_lock(home: Funnel, server: Server) -> None:
+    deal = max(server.account.deals)
+    server.faults = {path_of_log(deal): [(500, "")] * 6}
+    outcome = home(*RUN, "--extract", "--burst", "500")
+    assert outcome.returncode == 1  # all was built, but a deal could not be read
+    assert "The history of 1 deal could not be read" in outcome.stderr
+    assert home.query("select count(*) > 0 from pipedrive_reporting.monthly_stats") == [(True,)]
+    outcome = home.done(*RUN, "--extract", "--burst", "500", "--json")
+    history = json.loads(outcome.stdout)["history"]
+    assert history["begin"] is None
+    assert_true(home, server.account)
+    assert "history complete through 2" in " ".join(home.done("status").stdout.split())
+    server.urls.clear()
+    with closing(psycopg2.connect(LocalPostgres(home.home).url())) as connection:
+        with connection.cursor() as cursor:
+            cursor.execute("lock table pipedrive_meta.run_lock in exclusive mode")
+        assert home(*RUN, "--extract").returncode == 3
+    assert server.urls == []
+
+
+def test_what_belongs_to_extract_is_refused_without_it(home: Funnel, server: Server) -> None:
+    for options in (("--extract", "--dry-run"), ("--max-tokens", "5"), ("--since", "2024-01-01")):
+        assert home(*RUN, *options).returncode == 2
+    assert server.urls == []
+
+
+def test_the_role_of_the_nightly_run_reads_when_an_extract_was_made(
+    home: Funnel, server: Server
+) -> None:
+    with TcpPostgres() as postgres:
+
+        def as_role(role: str) -> Funnel:
+            own = {**postgres.environment, "PGUSER": role, "FUNNEL_TARGET": "prod"}
+            return replace(home, environment={**server.environment, **own})
+
+        def ask_as(role: str, statement: str) -> list[tuple[object, ...]]:
+            with closing(
+                psycopg2.connect(
+                    host=postgres.host,
+                    port=postgres.port,
+                    user=role,
+                    password=postgres.password,
+                    dbname=postgres.database,
+                )
+            ) as connection:
+                return ask(connection, statement)
+
+        extract(as_role("postgres"))
+        for _ in range(2):
+            script = as_role("postgres").run(
+                str(find_binaries() / "psql"), "-Xq", "-f", str(ROOT / "docs" / "roles.sql")
+            )
+            assert script.returncode == 0, script.stderr
+        nightly = f"create role nightly login password '{postgres.password}' in role funnel_writer"
+        ask_as("postgres", nightly)
+        for table in ("activity", "deal_changes"):
+            stale = f"update pipedrive_raw.{table} set _loaded_at = now() - interval '30 days'"
+            ask_as("postgres", stale)
+        as_role("nightly").done("freshness")
+        as_role("nightly").done(*RUN)
+        status = json.loads(as_role("nightly").done("status", "--json").stdout)
+        assert status["history"]["begin"] is None
+        assert ask_as("nightly", "select count(*) from pipedrive_raw.pipelines") == [(2,)]
+        for table in ("users", "deals", "activities"):
+            with pytest.raises(psycopg2.errors.InsufficientPrivilege):
+                ask_as("nightly", f"select from pipedrive_landing.{table}")
+        extract(as_role("postgres"))  # what was handed over can still be written
 
 
 def test_on_dev_it_writes_schemas_of_dev_only(home: Funnel, server: Server) -> None:
