@@ -9,7 +9,7 @@ from runner.commands.options import Invocation, command_options, parse_month
 from runner.console import write_file
 from runner.words import year_month
 
-FORMATS = ("html", "png", "svg")
+FORMATS = ("html", "png", "svg", "pdf")
 
 
 @click.command()
@@ -29,7 +29,8 @@ FORMATS = ("html", "png", "svg")
     "--format",
     "file_format",
     type=click.Choice(FORMATS),
-    help="A page with everything, or a picture of the funnel; by the ending of FILE if not given.",
+    help="A page with everything, or a picture of the funnel (PNG and PDF need the extra report); "
+    "by the ending of FILE if not given.",
 )
 @command_options
 def report(
@@ -42,7 +43,8 @@ def report(
 ) -> None:
     """Write a report about a month, as one file to send: a page, or a picture of the funnel.
 
-    The page needs no network and no other file. It names nobody unless --by-owner is given.
+    The page needs no network and no other file; the twelve months up to this one can be chosen in
+    it, and a browser prints the one that is shown. It names nobody unless --by-owner is given.
 
     \b
     Example: funnel report --month 2024-05 --open

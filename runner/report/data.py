@@ -1,5 +1,6 @@
 """What a report is made of: one read of everything, aggregates only."""
 
+from collections import Counter, defaultdict
 from collections.abc import Mapping, Sequence, Set
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
@@ -22,6 +23,7 @@ from runner.show.rows import (
     LossCount,
     OwnerCount,
     Period,
+    Row,
     StalledDeal,
     StepConversion,
     StepForecast,
@@ -38,6 +40,7 @@ TREND_MONTHS = 24
 COHORTS = 12
 OWNER_MONTHS = 12
 STALLED_LISTED = 10
+MONTHS = 12  # in the page, to choose from
 _COMPARED_MONTHS = 13  # the month, the one before, and the same one a year ago
 
 _SESSION = "set work_mem = '32MB'; set max_parallel_workers_per_gather = 0; set jit = off"
@@ -113,6 +116,7 @@ class ReportData:
         names: The names of owners, where asked for.
         parallel_steps: The step_order of the steps that no stage stands for.
         reason: Why it is about this month, where nobody chose it.
+        earlier: The same of the months before, oldest first.
     """
 
     month: date
@@ -131,6 +135,7 @@ class ReportData:
     names: Mapping[int, str] = field(default_factory=dict)
     parallel_steps: Set[int] = frozenset()
     reason: str = ""
+    earlier: Sequence["ReportData"] = ()
 
     @property
     def steps(self) -> Sequence[FunnelStep]:
@@ -220,37 +225,64 @@ def read_report(
     opening = read_opening(connection, project)
     reason = "" if month else opening.reason
     month = month or opening.month
-    compared = Period.ending(month, _COMPARED_MONTHS)
     trust = _read_trust(connection, project)
     known = trust.reference_date
-    funnel = read_rows(connection, project, FunnelStep, Period.ending(month, TREND_MONTHS))
+
+    def period(months: int) -> Period:
+        return Period.ending(month, months + MONTHS - 1)
+
+    funnel = read_rows(connection, project, FunnelStep, period(TREND_MONTHS))
     # The views look at the visits of all deals: two at a time, each by one process.
     with closing(connect(project)) as second, ThreadPoolExecutor(1) as aside:
         for session in (connection, second):
             with session.cursor() as cursor:
                 cursor.execute(_SESSION)
         backtest = aside.submit(read_rows, second, project, ForecastBacktest, None, known)
-        velocity = aside.submit(read_rows, second, project, StepVelocity, compared, known)
+        velocity = aside.submit(
+            read_rows, second, project, StepVelocity, period(_COMPARED_MONTHS), known
+        )
         stalled_steps, stalled_longest = _read_stalled(connection, project)
-        data = ReportData(
+        found = ReportData(
             month=month,
             funnel=funnel,
             trust=trust,
-            conversion=read_rows(
-                connection, project, StepConversion, Period.ending(month, COHORTS), known
-            ),
-            losses=read_rows(connection, project, LossCount, Period.ending(month, 1), known),
-            win_rates=read_rows(connection, project, WinRate, compared, known),
-            owners=_read_owners(connection, project, Period.ending(month, OWNER_MONTHS), known),
+            conversion=read_rows(connection, project, StepConversion, period(COHORTS), known),
+            losses=read_rows(connection, project, LossCount, period(1), known),
+            win_rates=read_rows(connection, project, WinRate, period(_COMPARED_MONTHS), known),
             stalled_steps=stalled_steps,
             stalled_longest=stalled_longest,
             forecast=read_rows(connection, project, StepForecast),
             won_step=str(project.var("won_step")),
             names=read_owner_names(connection, project) if with_names else {},
             parallel_steps=_read_parallel_steps(connection, project),
-            reason=reason,
         )
-        return replace(data, backtest=backtest.result(), velocity=velocity.result())
+        owners = read_rows(connection, project, OwnerCount, period(OWNER_MONTHS), known)
+        found = replace(found, backtest=backtest.result(), velocity=velocity.result())
+    months = [at for at in found.months if at in Period.ending(month, MONTHS).months()]
+    *earlier, data = [_take_month(found, owners, at) for at in months]
+    return replace(data, earlier=earlier, reason=reason)
+
+
+def _take_month(found: ReportData, owners: Sequence[OwnerCount], month: date) -> ReportData:
+    """Return what was found, as far as it belongs into a report about one month."""
+
+    def ending(rows: Sequence[Row], months: int) -> list[Row]:
+        period = Period.ending(month, months)
+        return [row for row in rows if period.first <= row.about_month < period.end]
+
+    totals: dict[int | None, Counter[int]] = defaultdict(Counter)
+    for row in ending(owners, OWNER_MONTHS):
+        totals[row.owner_id][row.step_order] += row.deals_count
+    return replace(
+        found,
+        month=month,
+        funnel=ending(found.funnel, TREND_MONTHS),
+        conversion=ending(found.conversion, COHORTS),
+        velocity=ending(found.velocity, _COMPARED_MONTHS),
+        losses=ending(found.losses, 1),
+        win_rates=ending(found.win_rates, _COMPARED_MONTHS),
+        owners=[OwnerTotal(owner_id, deals) for owner_id, deals in totals.items()],
+    )
 
 
 def _read_parallel_steps(connection: Connection, project: Project) -> frozenset[int]:
@@ -276,26 +308,6 @@ def _read_newest_events(connection: Connection, project: Project) -> dict[str, d
             cursor.execute(query)
             (found[events],) = cursor.fetchone() or (None,)
     return found
-
-
-def _read_owners(
-    connection: Connection, project: Project, period: Period, known_through: date
-) -> list[OwnerTotal]:
-    """Return the deals of each owner per step, added up over the months that are known."""
-    schema = project.schema(ANALYTICS)
-    query = sql.SQL(
-        """
-        select owner_id, step_order, sum(deals_count)
-        from {} where month >= %s and month < %s and month <= %s
-        group by owner_id, step_order
-        """
-    ).format(sql.Identifier(schema, OwnerCount.model))
-    totals: dict[int | None, dict[int, int]] = {}
-    with reading(schema, OwnerCount.model), connection.cursor() as cursor:
-        cursor.execute(query, (period.first, period.end, known_through))
-        for owner_id, step_order, deals in cursor.fetchall():
-            totals.setdefault(owner_id, {})[step_order] = int(deals)
-    return [OwnerTotal(owner_id, deals) for owner_id, deals in totals.items()]
 
 
 def _read_stalled(

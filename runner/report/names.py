@@ -33,12 +33,6 @@ def breakable(text: str) -> str:
     return text.replace("/", "/\u200b")
 
 
-def for_chart(text: str, length: int = SHORT) -> str:
-    """Return a text as Plotly shows it literally: Plotly reads some HTML in every label."""
-    text = isolate(shorten(text, length))
-    return text.replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
-
-
 def in_sentence(name: str) -> str:
     """Return a name as it stands within a sentence."""
     return isolate(shorten(name))

@@ -5,15 +5,13 @@ import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import date
-from importlib.resources import files
 
 from runner import words
 from runner.months.ledger import RecordedRun
 from runner.report import names, sentences
 from runner.report.data import ReportData, Trust
-from runner.report.figures import Figure
-from runner.report.palette import THEMES
-from runner.report.section import Section
+from runner.report.palette import SHADES, THEMES
+from runner.report.rendering import read_part, render
 from runner.report.sections import make_sections
 from runner.show.rows import WHOLE_FUNNEL
 from runner.show.sentences import deals_behind
@@ -28,39 +26,40 @@ class Tile:
     changes: Sequence[str]
 
 
-def render_page(data: ReportData) -> str:
-    """Return the report as HTML.
+@dataclass(frozen=True)
+class Month:
+    """A month of the page: its data, and what the page shows of it."""
 
-    Scripts run only if they are the two that are written here, by their hash; the page may load
+    data: ReportData
+    content: str
+
+
+def render_page(data: ReportData) -> str:
+    """Return the report as HTML, with the months before to choose from.
+
+    A script runs only if it is the one that is written here, by its hash; the page may load
     nothing at all. So even what would get through the escaping could do nothing.
     """
-    from jinja2 import Environment, PackageLoader, StrictUndefined
-    from plotly.offline import get_plotlyjs
-
-    templates = Environment(
-        loader=PackageLoader("runner.report"),
-        autoescape=True,
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
-    sections = make_sections(data)
-    plotly, script = get_plotlyjs(), _read("page.js")
-    return templates.get_template("page.html").render(
+    script = read_part("page.js")
+    return render(
+        "page.html",
         data=data,
-        names=names,
-        words=words,
-        title=f"Sales funnel, {data.period}",
+        months=[Month(month, _render_month(month)) for month in (*data.earlier, data)],
+        themes=THEMES,
+        style=read_part("page.css"),
+        script=script,
+        hash=base64.b64encode(hashlib.sha256(script.encode()).digest()).decode(),
+        sources=_describe_sources(data),
+    )
+
+
+def _render_month(data: ReportData) -> str:
+    return render(
+        "month.html",
         notices=make_notices(data),
         tiles=make_tiles(data),
-        sections=sections,
-        figures=_draw(sections),
-        themes=THEMES,
-        style=_read("page.css"),
-        plotly=plotly,
-        script=script,
-        hashes=[_hash(plotly), _hash(script)],
-        sources=_describe_sources(data),
+        sections=make_sections(data),
+        shades=SHADES,
     )
 
 
@@ -185,15 +184,6 @@ def make_notices(data: ReportData) -> list[str]:
     return [sentence for sentence in said if sentence]
 
 
-def _draw(sections: Sequence[Section]) -> dict[str, dict[str, Figure]]:
-    """Return every chart in the colours of every theme."""
-    charts = [chart for section in sections for chart in section.charts]
-    return {
-        theme: {chart.name: chart.draw(palette) for chart in charts}
-        for theme, palette in THEMES.items()
-    }
-
-
 def _describe_sources(data: ReportData) -> list[tuple[str, str]]:
     trust = data.trust
     loaded = [f"{table} {words.minute(at)}" for table, at in trust.last_loaded_at.items()]
@@ -244,12 +234,3 @@ def _describe_run(run: RecordedRun | None) -> str:
     if run is None:
         return words.DASH
     return f"{run.run_id}, {run.command}, {run.version}, began {words.minute(run.started_at)}"
-
-
-def _read(name: str) -> str:
-    return (files("runner.report") / "templates" / name).read_text(encoding="utf-8")
-
-
-def _hash(script: str) -> str:
-    """Return what the page's security policy knows a script by."""
-    return base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True)
 class Palette:
-    """Colours as `#rrggbb`, which CSS, Plotly and Matplotlib all understand."""
+    """Colours as CSS and SVG write them."""
 
     paper: str
     ink: str
@@ -39,9 +39,5 @@ DARK = Palette(
     paler="#1d444a",
 )
 THEMES = {"light": LIGHT, "dark": DARK}
-
-
-def blend(color: str, other: str) -> str:
-    """Return the colour halfway between two."""
-    pairs = zip(bytes.fromhex(color[1:]), bytes.fromhex(other[1:]), strict=True)
-    return "#" + "".join(f"{(one + two) // 2:02x}" for one, two in pairs)
+SHADES = ("accent", "pale", "paler")
+"""Of bars behind each other, the one that matters first."""

@@ -1,28 +1,17 @@
 """What a section of the report is made of."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
-from runner.report.figures import (
-    ROW_HEIGHT,
-    BarRow,
-    Figure,
-    HeatMap,
-    draw_bars,
-    draw_heat_map,
-)
-from runner.report.palette import Palette
-
-_HEADS_HEIGHT = 24
+from runner.report.figures import Bars, Grid, Lines
 
 
 @dataclass(frozen=True)
 class Chart:
-    """A chart: how to draw it in the colours of a theme, and what it says to who cannot see it."""
+    """A chart, what it says to who cannot see it, and what stands above it."""
 
     name: str
-    draw: Callable[[Palette], Figure]
-    height: int
+    figure: Bars | Grid | Lines
     said: str
     heading: str = ""
     value: str = ""
@@ -59,14 +48,3 @@ class Section:
     table: Table | None = None
     shown: Table | None = None
     legend: Sequence[tuple[str, str]] = ()
-
-
-def bar_chart(name: str, rows: Sequence[BarRow], said: str) -> Chart:
-    """Return bars below each other."""
-    return Chart(name, lambda palette: draw_bars(rows, palette), len(rows) * ROW_HEIGHT, said)
-
-
-def grid_chart(name: str, grid: HeatMap, row_height: int, said: str) -> Chart:
-    """Return a grid of numbers whose rows have a height in pixels."""
-    height = _HEADS_HEIGHT + len(grid.rows) * row_height
-    return Chart(name, lambda palette: draw_heat_map(grid, palette), height, said)

@@ -4,12 +4,12 @@ from collections.abc import Mapping
 from datetime import date
 
 from runner.report.data import ReportData
-from runner.report.figures import CELL_HEIGHT, HeatMap
+from runner.report.figures import Grid, GridColumn
 from runner.report.names import shorten
-from runner.report.section import Section, Table, grid_chart
+from runner.report.section import Chart, Section, Table
 from runner.report.sentences import got_through
 from runner.show.rows import StepConversion
-from runner.words import DASH, count, month_name, percent, short_month
+from runner.words import count, short_month
 
 Cohort = Mapping[int, StepConversion]
 """What became of the deals of a month, by step_order."""
@@ -19,7 +19,7 @@ def make(data: ReportData) -> Section:
     """Return the cohorts of the last year; the finding is how many deals get through."""
     note = (
         "Deals by the month of their creation, and the share of them that reached a step or a "
-        "later one. Steps by number, as in the funnel."
+        "later one."
     )
     if not data.conversion:
         return Section("conversion", "No deal was created in the last twelve months", note)
@@ -30,40 +30,35 @@ def make(data: ReportData) -> Section:
     later = sorted(steps)[1:]
     names = {month: short_month(month) + "*" * _is_young(found) for month, found in cohorts.items()}
     if any(map(_is_young, cohorts.values())):
-        note += " An asterisk marks months many of whose deals are still on their way."
+        note += " Months in pale, with an asterisk, have many deals still on their way."
     rates = {
         month: [found[order].reached_from_first if order in found else None for order in later]
         for month, found in cohorts.items()
     }
-    grid = HeatMap(
-        rows=list(names.values()),
-        columns=[steps[order].funnel_step for order in later],
-        cells=list(rates.values()),
-        texts=[[percent(rate).removesuffix("%") for rate in row] for row in rates.values()],
-        hovers=[
-            [
-                f"{month_name(month)}: {percent(rate) or DASH} reached "
-                f"{shorten(steps[order].kpi_name)}"
-                for order, rate in zip(later, row, strict=True)
-            ]
-            for month, row in rates.items()
+    grid = Grid(
+        columns=[
+            GridColumn(
+                f"{month:%b}{'*' * _is_young(found)} {month:%Y}",
+                count(_created(found)),
+                is_faded=_is_young(found),
+            )
+            for month, found in cohorts.items()
         ],
-        faded=list(map(_is_young, cohorts.values())),
+        rows=[
+            (shorten(steps[order].kpi_name), [rates[month][place] for month in cohorts])
+            for place, order in enumerate(later)
+        ],
+        is_rate=True,
     )
     title = _find(data, [found for found in cohorts.values() if not _is_young(found)])
-    chart = grid_chart(
-        "conversion",
-        grid,
-        CELL_HEIGHT,
-        f"A grid of creation months and steps; numbers are per cent. {title}.",
-    )
+    said = f"A grid of steps and creation months; numbers are per cent. {title}."
     table = Table(
         "Deals of a creation month that reached a step, and in brackets those that entered it",
         ("Created", "Deals", *(steps[order].kpi_name for order in later)),
         [
             (
                 names[month],
-                count(next(iter(found.values())).cohort_deals_count),
+                count(_created(found)),
                 *(
                     f"{count(found[order].reached_deals_count)} "
                     f"({count(found[order].entered_deals_count)})"
@@ -75,7 +70,7 @@ def make(data: ReportData) -> Section:
             for month, found in cohorts.items()
         ],
     )
-    return Section("conversion", title, note, (chart,), table)
+    return Section("conversion", title, note, (Chart("conversion", grid, said),), table)
 
 
 def _find(data: ReportData, mature: list[Cohort]) -> str:
@@ -91,3 +86,7 @@ def _find(data: ReportData, mature: list[Cohort]) -> str:
 
 def _is_young(cohort: Cohort) -> bool:
     return not next(iter(cohort.values())).is_mature
+
+
+def _created(cohort: Cohort) -> int:
+    return next(iter(cohort.values())).cohort_deals_count

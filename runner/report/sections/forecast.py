@@ -1,10 +1,9 @@
 """What to expect of the open deals, and how far off that has been."""
 
 from collections.abc import Sequence
-from functools import partial
 
 from runner.report.data import ReportData
-from runner.report.figures import Line, draw_lines
+from runner.report.figures import Line, Lines
 from runner.report.names import shorten
 from runner.report.section import Chart, Section, Table
 from runner.report.sentences import expected_then, forecast_error, forecast_trial
@@ -40,8 +39,7 @@ def make(data: ReportData) -> Section:
     ]
     chart = Chart(
         "forecast",
-        partial(draw_lines, [row.month for row in past], lines),
-        200,
+        Lines([row.month for row in past], lines),
         f"Two lines over past months: wins expected of the deals then open, and deals won. {note}",
     )
     legend = (("accent", "won"), ("dotted", "expected"))

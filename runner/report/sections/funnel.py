@@ -1,12 +1,12 @@
 """How many deals entered each step in the month."""
 
 from runner.report.data import ReportData
-from runner.report.figures import BarRow
+from runner.report.figures import BarRow, Bars
 from runner.report.names import numbered
-from runner.report.section import Section, Table, bar_chart
+from runner.report.section import Chart, Section, Table
 from runner.report.sentences import entered, narrowing
 from runner.report.steps import compare_steps
-from runner.words import count, percent, plural
+from runner.words import count, percent
 
 
 def make(data: ReportData) -> Section:
@@ -39,9 +39,8 @@ def make(data: ReportData) -> Section:
             name=numbered(row.step.funnel_step, row.step.kpi_name),
             value=" · ".join(filter(None, (count(row.step.deals_count), percent(row.share)))),
             lengths=(row.step.deals_count,),
-            hover=plural(row.step.deals_count, "deal"),
         )
         for row in steps
     ]
-    chart = bar_chart("funnel", rows, f"Bars of deals per step in {data.period}. {title}.")
+    chart = Chart("funnel", Bars(rows), f"Bars of deals per step in {data.period}. {title}.")
     return Section("funnel", title, note, (chart,), table)

@@ -3,12 +3,12 @@
 from collections import Counter
 
 from runner.report.data import ReportData
-from runner.report.figures import CELL_HEIGHT, HeatMap
+from runner.report.figures import Grid, GridColumn
 from runner.report.names import shorten
-from runner.report.section import Section, Table, grid_chart
+from runner.report.section import Chart, Section, Table
 from runner.report.sentences import lost_most, most_given_reason
 from runner.show.sentences import not_known_yet
-from runner.words import DASH, count, plural
+from runner.words import count
 
 REASONS_DRAWN = 9
 NO_REASON = "No reason given"
@@ -25,50 +25,36 @@ def make(data: ReportData) -> Section:
     cells: Counter[tuple[str, int]] = Counter()
     by_reason: Counter[str] = Counter()
     by_step: Counter[int] = Counter()
-    steps: dict[int, tuple[str, str]] = {}
+    names: dict[int, str] = {}
     for row in data.losses:
         order, reason = row.step_order or 0, row.lost_reason or NO_REASON
-        steps[order] = (row.funnel_step or DASH, row.kpi_name if order else "Outside the funnel")
+        names[order] = row.kpi_name if order else "Outside the funnel"
         cells[reason, order] += row.deals_count
         by_reason[reason] += row.deals_count
         by_step[order] += row.deals_count
-    orders = sorted(steps, key=lambda order: (order == 0, order))
+    orders = sorted(names, key=lambda order: (order == 0, order))
     ranked = [name for name, _ in by_reason.most_common()]
     given = [(name, deals) for name, deals in by_reason.items() if name != NO_REASON]
-    places = [(steps[order][1], by_step[order]) for order in orders]
+    places = [(names[order], by_step[order]) for order in orders]
     title = "; ".join(filter(None, (lost_most(places), most_given_reason(given))))
     drawn = ranked if len(ranked) <= REASONS_DRAWN + 1 else ranked[:REASONS_DRAWN]
     rest = ranked[len(drawn) :]
     lines = {name: [cells[name, order] for order in orders] for name in drawn}
     if rest:
         lines[OTHER_REASONS] = [sum(cells[name, order] for name in rest) for order in orders]
-    grid = HeatMap(
-        rows=[f"{shorten(name, 22)}  {sum(line)}" for name, line in lines.items()],
-        columns=[steps[order][0] for order in orders],
-        cells=list(lines.values()),
-        texts=[[str(deals) if deals else "" for deals in line] for line in lines.values()],
-        hovers=[
-            [
-                f"{plural(deals, 'deal')} lost in {shorten(steps[order][1])}: {shorten(name, 40)}"
-                for order, deals in zip(orders, line, strict=True)
-            ]
-            for name, line in lines.items()
-        ],
-        faded=[False] * len(lines),
+    grid = Grid(
+        columns=[GridColumn(names[order], count(by_step[order])) for order in orders],
+        rows=[(f"{shorten(name)} ({count(sum(line))})", line) for name, line in lines.items()],
+        is_upright=True,
     )
-    chart = grid_chart(
-        "losses",
-        grid,
-        CELL_HEIGHT + 6,
-        f"A grid of reasons and steps; numbers are lost deals. {title}.",
-    )
+    said = f"A grid of reasons and steps; numbers are lost deals. {title}."
     table = Table(
         f"Deals lost in {data.deals_period}",
-        ("Reason", *(steps[order][1] for order in orders), "All"),
+        ("Reason", *(names[order] for order in orders), "All"),
         [
             (name, *(count(cells[name, order]) for order in orders), count(by_reason[name]))
             for name in ranked
         ]
         + [("All", *(count(by_step[order]) for order in orders), count(by_reason.total()))],
     )
-    return Section("losses", title, note, (chart,), table)
+    return Section("losses", title, note, (Chart("losses", grid, said),), table)

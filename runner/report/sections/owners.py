@@ -3,9 +3,9 @@
 from dateutil.relativedelta import relativedelta
 
 from runner.report.data import OWNER_MONTHS, ReportData
-from runner.report.figures import BarRow
+from runner.report.figures import BarRow, Bars
 from runner.report.names import in_sentence, shorten
-from runner.report.section import Section, Table, bar_chart
+from runner.report.section import Chart, Section, Table
 from runner.report.sentences import leading_owner
 from runner.show.opening import part_through
 from runner.show.rows import Period
@@ -59,14 +59,12 @@ def make(data: ReportData) -> Section:
             name=name,
             value=f"{count(won)} · {count(begun)}",
             lengths=(won, begun),
-            hover=f"{count(won)} entered {shorten(goal.kpi_name)}, "
-            f"{count(begun)} {shorten(first.kpi_name)}",
         )
         for name, won, begun, _ in ranked[:OWNERS_DRAWN]
     ]
     if len(ranked) > OWNERS_DRAWN:
         note += f" The first {OWNERS_DRAWN} of {len(ranked)} owners."
-    chart = bar_chart("owners", rows, f"Bars of deals per owner. {title}.")
+    chart = Chart("owners", Bars(rows), f"Bars of deals per owner. {title}.")
     nobody = [(NOBODY, owner) for owner in unowned]
     table = Table(
         f"Deals that entered a step, by owner, {period}",

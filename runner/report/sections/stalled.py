@@ -1,11 +1,11 @@
 """Which open deals have come to a halt."""
 
 from runner.report.data import ReportData
-from runner.report.figures import BarRow
+from runner.report.figures import BarRow, Bars
 from runner.report.names import numbered, shorten
-from runner.report.section import Section, Table, bar_chart
+from runner.report.section import Chart, Section, Table
 from runner.report.sentences import stalled_deals, stalled_since
-from runner.words import DASH, count, long_date, plural
+from runner.words import DASH, count, long_date
 
 
 def make(data: ReportData) -> Section:
@@ -26,11 +26,10 @@ def make(data: ReportData) -> Section:
             name=numbered(step.funnel_step, step.kpi_name),
             value=count(step.deals_count),
             lengths=(step.deals_count,),
-            hover=plural(step.deals_count, "stalled deal"),
         )
         for step in data.stalled_steps
     ]
-    chart = bar_chart("stalled", rows, f"Bars of stalled deals per step. {title}.")
+    chart = Chart("stalled", Bars(rows), f"Bars of stalled deals per step. {title}.")
     table = Table(
         "Stalled deals per step",
         ("Step", "Name", "Deals"),

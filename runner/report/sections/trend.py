@@ -1,9 +1,7 @@
 """How many deals entered each step, month by month."""
 
-from functools import partial
-
 from runner.report.data import ReportData
-from runner.report.figures import LINE_HEIGHT, Line, draw_lines
+from runner.report.figures import Line, Lines
 from runner.report.names import numbered, shorten
 from runner.report.section import Chart, Section, Table
 from runner.report.sentences import year_on_year
@@ -22,13 +20,7 @@ def make(data: ReportData) -> Section:
     charts = [
         Chart(
             f"trend-{step.step_order}",
-            partial(
-                draw_lines,
-                drawn,
-                [Line("Deals", deals[step.step_order][: len(drawn)])],
-                is_small=True,
-            ),
-            LINE_HEIGHT,
+            Lines(drawn, [Line("Deals", deals[step.step_order][: len(drawn)])], is_small=True),
             f"Line of deals that entered {shorten(step.kpi_name)} in each month; "
             f"{count(step.deals_count)} in {data.period}.",
             heading=numbered(step.funnel_step, shorten(step.kpi_name)),

@@ -1,9 +1,9 @@
 """How long deals stay in a step."""
 
 from runner.report.data import ReportData
-from runner.report.figures import BarRow
+from runner.report.figures import BarRow, Bars
 from runner.report.names import numbered
-from runner.report.section import Section, Table, bar_chart
+from runner.report.section import Chart, Section, Table
 from runner.report.sentences import slowest_step, visits_ended
 from runner.show.rows import WHOLE_FUNNEL
 from runner.show.sentences import not_known_yet
@@ -27,12 +27,10 @@ def make(data: ReportData) -> Section:
             name=numbered(row.funnel_step, row.kpi_name),
             value=f"{tenths(row.median_days)} days",
             lengths=(row.median_days, row.p75_days, row.p90_days),
-            hover=f"{tenths(row.median_days)} days, three quarters within {tenths(row.p75_days)}, "
-            f"nine of ten within {tenths(row.p90_days)}",
         )
         for row in steps
     ]
-    chart = bar_chart("velocity", rows, f"Bars of days per step. {title}.")
+    chart = Chart("velocity", Bars(rows), f"Bars of days per step. {title}.")
     table = Table(
         f"Days in a step, visits ended in {data.deals_period}",
         ("Step", "Name", "Visits ended", "Median", "75 %", "90 %"),

@@ -1,44 +1,47 @@
 "use strict";
 (() => {
-  const figures = JSON.parse(document.getElementById("figures").textContent);
   const root = document.documentElement;
-  const button = document.getElementById("theme");
+  const [heading] = document.getElementsByTagName("h1");
+  const [main, chooser, earlier, later, button] = ["report", "month", "earlier", "later", "theme"].map(
+    (id) => document.getElementById(id),
+  );
   const dark = window.matchMedia("(prefers-color-scheme: dark)");
-  const config = { displayModeBar: false, showTips: false, doubleClick: false };
-  let theme = dark.matches ? "dark" : "light";
+  let shown = chooser.value;
 
-  function draw(name) {
-    for (const [chart, figure] of Object.entries(figures[name])) {
-      const place = document.getElementById(`chart-${chart}`);
-      const size = { width: place.clientWidth, height: place.clientHeight };
-      const font = { ...figure.layout.font, size: root.classList.contains("paper") ? 8.5 : 12 };
-      Plotly.react(place, figure.data, { ...figure.layout, ...size, font }, config);
-    }
+  // The months that are not shown wait in templates, so that ids stay unique.
+  function show(month) {
+    const store = (name) => document.getElementById(`month-${name}`).content;
+    store(shown).replaceChildren(...main.childNodes);
+    main.replaceChildren(...store(month).childNodes);
+    shown = month;
+    heading.textContent = chooser.selectedOptions[0].text;
+    document.title = `Sales funnel, ${heading.textContent}`;
+    limit();
   }
 
-  function choose(name) {
-    theme = name;
+  function limit() {
+    earlier.disabled = chooser.selectedIndex === chooser.options.length - 1;
+    later.disabled = chooser.selectedIndex === 0;
+  }
+
+  function step(by) {
+    chooser.selectedIndex += by;
+    show(chooser.value);
+  }
+
+  function theme(name) {
     root.style.colorScheme = name;
-    button.setAttribute("aria-pressed", String(name === "dark"));
-    draw(name);
+    button.textContent = name === "dark" ? "Use light theme" : "Use dark theme";
   }
 
-  document.getElementById("unscripted").remove();
-  button.hidden = false;
-  button.addEventListener("click", () => choose(theme === "dark" ? "light" : "dark"));
-  dark.addEventListener("change", () => choose(dark.matches ? "dark" : "light"));
-  window.addEventListener("resize", () => draw(theme));
-
-  // On paper the page is light and of a fixed width, and charts do not resize by themselves.
-  window.addEventListener("beforeprint", () => {
-    root.classList.add("paper");
-    root.style.colorScheme = "light";
-    draw("light");
-  });
-  window.addEventListener("afterprint", () => {
-    root.classList.remove("paper");
-    choose(theme);
-  });
-
-  choose(theme);
+  chooser.addEventListener("change", () => show(chooser.value));
+  earlier.addEventListener("click", () => step(1));
+  later.addEventListener("click", () => step(-1));
+  button.addEventListener("click", () => theme(root.style.colorScheme === "dark" ? "light" : "dark"));
+  dark.addEventListener("change", () => theme(dark.matches ? "dark" : "light"));
+  theme(dark.matches ? "dark" : "light");
+  limit();
+  if (chooser.options.length < 2) [chooser, earlier, later].forEach((part) => part.remove());
+  document.querySelector(".controls").hidden = false;
+  document.getElementById("unscripted")?.remove();
 })();
