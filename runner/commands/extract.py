@@ -10,6 +10,12 @@ from runner.errors import ExitCode
 
 @click.command()
 @extract_options
+@click.option(
+    "--probe",
+    type=click.IntRange(1),
+    metavar="DEAL_ID",
+    help="Only compare the log of a deal with its flow, and show what the account gives.",
+)
 @click.option("--dry-run", is_flag=True, help="Only see what has changed, and what it would cost.")
 @click.option(
     "--remove-vanished",
@@ -22,6 +28,7 @@ def extract(
     invocation: Invocation,
     max_tokens: int | None,
     burst: int,
+    probe: int | None,
     dry_run: bool,
     since: str | None,
     remove_vanished: bool,
@@ -34,6 +41,13 @@ def extract(
 
     Example: funnel extract && funnel run
     """
+    if probe:
+        from runner.extract.account import find_account
+        from runner.extract.probe import probe_deal
+
+        found = probe_deal(find_account(), probe, burst)
+        invocation.console.show(found.draw(), found.document())
+        return ExitCode.DONE
     from runner.extract.extract import ExtractOptions
     from runner.extract.extract import extract as run_extract
 

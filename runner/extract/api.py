@@ -60,6 +60,7 @@ class Api:
             answers say how much that is.
         asked: Requests made so far.
         spent: Tokens spent so far.
+        limits: What the last answer said of limits.
     """
 
     account: Account
@@ -67,6 +68,7 @@ class Api:
     max_tokens: int | None = None
     asked: int = 0
     spent: int = 0
+    limits: dict[str, str] = field(default_factory=dict)
     _answered: deque[float] = field(default_factory=deque)
     _session: requests.Session = field(default_factory=requests.Session)
 
@@ -175,6 +177,11 @@ class Api:
             return "could not be reached"
         finally:
             self._answered.append(time.monotonic())
+        self.limits = {
+            name.lower(): value
+            for name, value in answer.headers.items()
+            if "ratelimit" in name.lower()
+        }
         left = _number(answer, "x-daily-ratelimit-token-remaining")
         if self.max_tokens is None and left is not None:
             self.max_tokens = self.spent + int(left) // 2

@@ -14,7 +14,17 @@ import oracle
 import psycopg2
 import pytest
 from homes import ROOT, Funnel, ask
-from pipedrive import API_TOKEN, STAGES, TYPES, Account, Activity, Server, serve, show_deal
+from pipedrive import (
+    API_TOKEN,
+    CUSTOM_FIELD,
+    STAGES,
+    TYPES,
+    Account,
+    Activity,
+    Server,
+    serve,
+    show_deal,
+)
 from servers import TcpPostgres
 
 from runner.extract import api
@@ -424,6 +434,34 @@ def test_a_log_that_cannot_be_proven_is_counted_and_named(home: Funnel, server: 
     assert (1, deal.updated, "stage_id", "99") in home.query(CHANGES)
     said = home.done("extract", *QUICK).stdout
     assert "Pipedrive gives no whole history of 1 deal." in said
+
+
+def test_a_probe_compares_log_and_flow_and_shows_no_value(home: Funnel, server: Server) -> None:
+    account = server.account
+    account.add_long_deal(101, 600, is_cut=True)
+    account.add_long_deal(102, 3, is_cut=False)
+    account.deals[102].change(account.now, status="lost", lost_reason="Too slow")
+    account.deals[102].log.append((account.now, CUSTOM_FIELD, None, "secret"))
+    account.deals[3].is_archived = True
+    cut = json.loads(home.done("extract", "--probe", "101", "--json").stdout)
+    assert cut["is_whole"]
+    assert cut["probe"]["log"] == "500 rows in 1 page of 500"
+    assert cut["probe"]["log, whole"] == "no: the creation is missing"
+    assert cut["probe"]["both, whole"].startswith("yes")
+    whole = json.loads(home.done("extract", "--probe", "102", "--json").stdout)["probe"]
+    assert whole["log, whole"].startswith("yes")
+    assert whole["log, lost reason"] == "text"
+    assert whole["only in the log"] == "lost_reason 1"
+    assert whole["only in the flow"] == "nothing"
+    archived = home.done("extract", "--probe", "3").stdout
+    assert "/api/v2/deals/archived" in archived
+    for shown in (str(whole), archived):
+        assert not any(word in shown for word in ("Too slow", "secret", "private", CUSTOM_FIELD))
+    unknown = home("extract", "--probe", "999")
+    assert unknown.returncode == 2
+    assert "Pipedrive knows no deal 999" in unknown.stderr
+    schemas = "select nspname from pg_namespace where nspname ~ '^pipedrive'"
+    assert home.query(schemas) == []
 
 
 RUN = ("run", "--source-dt", "2024-06-30", "--months", "2", "--no-tests")
