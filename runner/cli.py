@@ -13,6 +13,7 @@ from runner.commands.docs import docs
 from runner.commands.doctor import doctor
 from runner.commands.extract import extract
 from runner.commands.freshness import freshness
+from runner.commands.init import init
 from runner.commands.load import load
 from runner.commands.plan import plan
 from runner.commands.rebuild import rebuild
@@ -23,7 +24,9 @@ from runner.commands.status import status
 from runner.commands.test import test
 from runner.commands.verify import verify
 from runner.console import Console, give_up
+from runner.env_file import find_env_file, load_env_file
 from runner.errors import ExitCode, FunnelError
+from runner.project import find_root
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
@@ -33,7 +36,8 @@ def cli() -> None:
 
     \b
     Try it on generated data:        funnel demo
-    Read your Pipedrive account:     funnel extract && funnel run
+    Connect a Pipedrive account:     funnel init
+    Read and process it:             funnel run --extract
     Load and process an export:      funnel load DIR && funnel run --source-dt 2024-05-01
     See the funnel:                  funnel show
 
@@ -44,7 +48,7 @@ def cli() -> None:
 
 _COMMANDS = (
     *(run, plan, backfill, rebuild, verify, status, show, report),
-    *(extract, load, demo, test, freshness, docs, doctor, db),
+    *(init, extract, load, demo, test, freshness, docs, doctor, db),
 )
 for command in _COMMANDS:
     cli.add_command(command)
@@ -71,6 +75,7 @@ def _interrupt(number: int, _: object) -> None:
 def run_command_line() -> None:
     """Run the command line; every error is one line on stderr."""
     try:
+        _load_variables()
         cli(prog_name="funnel", standalone_mode=False)
     except click.exceptions.NoArgsIsHelpError as asked:
         click.echo(asked.ctx.get_help())
@@ -78,6 +83,9 @@ def run_command_line() -> None:
         # A wrong option ends before the command knows its options.
         Console(as_json="--json" in sys.argv).fail(FunnelError(error.format_message()))
         sys.exit(ExitCode.COULD_NOT_RUN)
+    except FunnelError as error:
+        Console(as_json="--json" in sys.argv).fail(error)
+        sys.exit(error.exit_code)
     except OSError as error:  # the help, which Click itself prints
         Console().fail(give_up(sys.stdout, error))
         sys.exit(ExitCode.COULD_NOT_RUN)
@@ -90,6 +98,14 @@ def run_command_line() -> None:
             # end by the signal instead of our exit code; running other code so takes the mark away.
             exec("")  # noqa: S102
         raise
+
+
+def _load_variables() -> None:
+    try:
+        root = find_root()
+    except FunnelError:  # a command says so; the help needs no project
+        return
+    load_env_file(find_env_file(root))
 
 
 if __name__ == "__main__":

@@ -44,26 +44,14 @@ class Project:
         *,
         debug: bool = False,
     ) -> "Project":
-        """Find the project from the working directory upwards, else where funnel is installed.
+        """Find the project, and its home.
 
         Raises:
-            FunnelError: There is no dbt_project.yml of funnel in either place.
+            FunnelError: As `find_root`.
         """
-        try:
-            here = Path.cwd()
-        except OSError as error:
-            raise FunnelError(
-                "the working folder is gone", hint="Change into another one."
-            ) from error
-        for folder in (here, *here.parents, Path(__file__).resolve().parent.parent):
-            if _is_project(folder):
-                home = Path(os.environ.get("FUNNEL_HOME") or folder / ".funnel")
-                home = home.expanduser().resolve()
-                return cls(folder, home, target, dict(overrides or {}), debug)
-        raise FunnelError(
-            f"no funnel project in {here} or any folder above it",
-            hint="Change into the folder that holds dbt_project.yml.",
-        )
+        root = find_root()
+        home = Path(os.environ.get("FUNNEL_HOME") or root / ".funnel").expanduser().resolve()
+        return cls(root, home, target, dict(overrides or {}), debug)
 
     def var(self, name: str) -> Any:  # noqa: ANN401 - a dbt var can be of any type
         """Return a dbt var as dbt will see it: command line first, then dbt_project.yml.
@@ -116,6 +104,25 @@ class Project:
                 f"target {self.target} does not load into {self.raw_schema}",
                 hint=f"Load into its own: --vars '{{raw_schema: {own}}}'",
             )
+
+
+def find_root() -> Path:
+    """Find the project from the working directory upwards, else where funnel is installed.
+
+    Raises:
+        FunnelError: There is no dbt_project.yml of funnel in either place.
+    """
+    try:
+        here = Path.cwd()
+    except OSError as error:
+        raise FunnelError("the working folder is gone", hint="Change into another one.") from error
+    for folder in (here, *here.parents, Path(__file__).resolve().parent.parent):
+        if _is_project(folder):
+            return folder
+    raise FunnelError(
+        f"no funnel project in {here} or any folder above it",
+        hint="Change into the folder that holds dbt_project.yml.",
+    )
 
 
 @functools.cache

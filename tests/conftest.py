@@ -1,5 +1,6 @@
 """Homes that tests share: one in which the demo has run, one that is emptied."""
 
+import os
 import signal
 from collections.abc import Iterator
 
@@ -10,7 +11,8 @@ from macros import Macros, running_macros
 
 
 def pytest_configure() -> None:
-    """Let Ctrl-C reach the processes that tests start, also where a shell runs pytest with `&`."""
+    """Read nobody's .env; let Ctrl-C reach what tests start, also where a shell uses `&`."""
+    os.environ["FUNNEL_ENV_FILE"] = ""
     if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
         signal.signal(signal.SIGINT, signal.default_int_handler)
 

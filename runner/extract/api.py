@@ -4,6 +4,7 @@ import random
 import time
 from collections import deque
 from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from http import HTTPStatus
 from types import MappingProxyType
@@ -47,6 +48,21 @@ class PathError(FunnelError):
 
 class NotFound(Exception):  # noqa: N818 - nothing failed
     """What was asked for is gone."""
+
+
+@contextmanager
+def asking() -> Iterator[None]:
+    """Turn what an extract goes on from into an error, where nothing can be done without it."""
+    try:
+        yield
+    except BudgetSpent as spent:
+        raise FunnelError(
+            "the tokens of this day are spent", hint="Type it again tomorrow."
+        ) from spent
+    except NotFound as missing:
+        raise FunnelError(
+            f"Pipedrive knows no {missing}", hint="Check it, and PIPEDRIVE_COMPANY."
+        ) from missing
 
 
 @dataclass
@@ -134,6 +150,19 @@ class Api:
             f"Pipedrive {reason or 'is busy'} {_ATTEMPTS} times for {path}",
             hint="Type `funnel extract` again later; what was read is kept.",
         )
+
+    def check_account(self) -> None:
+        """Check that the token is one of the account's company.
+
+        Raises:
+            FunnelError: It is not, or is no token.
+        """
+        domain = self.get("/api/v1/users/me", 2)["data"].get("company_domain")
+        if domain and domain != self.account.company:
+            raise FunnelError(
+                f"the token is for company {domain}, not {self.account.company}",
+                hint="Check PIPEDRIVE_COMPANY and the token.",
+            )
 
     def pages(self, path: str, cost: int, **query: object) -> Iterator[list[Row]]:
         """Yield the rows of an endpoint that hands out a cursor, page by page.

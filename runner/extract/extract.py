@@ -304,13 +304,7 @@ class _Extract:
     def _sweep(self) -> bool:
         """See all but the logs of deals; return whether the budget was enough."""
         try:
-            me = self.api.get("/api/v1/users/me", 2).get("data") or {}
-            domain = me.get("company_domain")
-            if domain and domain != self.account.company:
-                raise FunnelError(
-                    f"the token is for company {domain}, not {self.account.company}",
-                    hint="Check PIPEDRIVE_COMPANY and the token.",
-                )
+            self.api.check_account()
             self.console.say(f"Reading the account {self.account.company}")
             for entity, path, cost, reader in _PAGED:
                 query = {"status": _ALL} if entity is DEALS else {}

@@ -5,11 +5,10 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from runner.errors import FunnelError
 from runner.extract import answers
 from runner.extract.account import Account
 from runner.extract.answers import KEYS, Change, understood
-from runner.extract.api import PAGE, Api, NotFound, Row
+from runner.extract.api import PAGE, Api, NotFound, Row, asking
 from runner.extract.histories import LOG_TOKENS, read_flow
 from runner.text_table import TextTable
 from runner.words import plural
@@ -39,13 +38,8 @@ def probe_deal(account: Account, deal_id: int, burst: int) -> Probe:
     Raises:
         FunnelError: There is no such deal, or the account cannot be read.
     """
-    api = Api(account, burst)
-    try:
-        return _probe(api, deal_id)
-    except NotFound as missing:
-        raise FunnelError(
-            f"Pipedrive knows no {missing}", hint="Take the id of a deal that is not deleted."
-        ) from missing
+    with asking():
+        return _probe(Api(account, burst), deal_id)
 
 
 def _probe(api: Api, deal_id: int) -> Probe:

@@ -60,7 +60,9 @@ class Funnel:
             for name, value in os.environ.items()
             if not name.startswith(("FUNNEL_", "DBT_", "PG")) and name != "COLUMNS"
         }
-        environment |= {"FUNNEL_HOME": str(self.home), "PYTHONPATH": str(ROOT), **self.environment}
+        # Not the .env of whoever runs the tests.
+        environment |= {"FUNNEL_HOME": str(self.home), "FUNNEL_ENV_FILE": ""}
+        environment |= {"PYTHONPATH": str(ROOT), **self.environment}
         environment["PATH"] = f"{Path(sys.executable).parent}:{environment['PATH']}"
         return environment
 

@@ -1,0 +1,152 @@
+"""`funnel init`, by options and on a terminal, and the file .env that it writes."""
+
+import csv
+import json
+import os
+import pty
+import secrets
+import shutil
+import stat
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+from homes import ROOT, Funnel
+from pipedrive import API_TOKEN, COMPANY, STAGES, Account, Server, serve
+
+QUICK = ("--burst", "500")
+
+
+@pytest.fixture
+def server() -> Iterator[Server]:
+    seed = secrets.randbits(32)
+    print("seed", seed)
+    with serve(Account(seed, deals=5)) as running:
+        yield running
+
+
+@pytest.fixture
+def fresh(empty: Funnel, server: Server, tmp_path: Path) -> Funnel:
+    """A project in a folder of its own; the environment says only where the test server is."""
+    shutil.copytree(ROOT / "seeds", tmp_path / "seeds")
+    shutil.copy(ROOT / "dbt_project.yml", tmp_path)
+    (tmp_path / "token").write_text(f"{API_TOKEN}\n")
+    variables = {
+        "PIPEDRIVE_API_URL": server.environment["PIPEDRIVE_API_URL"],
+        "FUNNEL_ENV_FILE": str(tmp_path / ".env"),
+    }
+    return replace(empty, directory=tmp_path, environment=variables)
+
+
+def steps(fresh: Funnel) -> list[dict[str, str]]:
+    with (fresh.directory / "seeds" / "funnel_steps.csv").open() as file:
+        return list(csv.DictReader(file))
+
+
+OPTIONS = ("--company", COMPANY, "--token-file", "token")
+
+
+def test_without_a_terminal_it_takes_options_and_replaces_nothing(
+    fresh: Funnel, server: Server
+) -> None:
+    before = steps(fresh)
+    outcome = fresh.done("init", *OPTIONS, "--json")
+    document = json.loads(outcome.stdout)
+    assert not document["steps_written"]
+    assert steps(fresh) == before
+    assert document["types"] == ["call", "meeting", "sc_2", "email"]
+    assert document["extract"]["waiting_deals"] == 5
+    env_file = fresh.directory / ".env"
+    assert stat.S_IMODE(env_file.stat().st_mode) == 0o600
+    assert API_TOKEN not in outcome.stdout + outcome.stderr
+    assert not any(API_TOKEN in url for url in server.urls)
+
+    # From now on funnel reads the file, and the environment wins.
+    assert json.loads(fresh.done("extract", "--json", *QUICK).stdout)["waiting_deals"] == 0
+    others = replace(fresh, environment={**fresh.environment, "PIPEDRIVE_ACCESS_TOKEN": "wrong"})
+    refused = others("extract", *QUICK)
+    assert "does not accept the token" in refused.stderr  # not: both are set
+    env_file.chmod(0o640)
+    assert f"chmod 600 {env_file}" in fresh("extract").stderr
+
+
+def test_the_stages_of_the_account_become_steps(fresh: Funnel) -> None:
+    fresh.done("init", *OPTIONS, "--replace-steps")
+    written = steps(fresh)
+    names = list(dict.fromkeys(name for name, _ in STAGES.values()))
+    assert list(dict.fromkeys(row["kpi_name"] for row in written)) == names
+    by_name = {row["kpi_name"]: int(row["step_order"]) for row in written}
+    assert by_name == {name: place for place, name in enumerate(names, start=1)}
+    if "pipeline" in written[0]:
+        named = {(row["source_name"], row["pipeline"]) for row in written}
+        assert ("Lead Generation", "Sales") in named
+        assert ("Lead Generation", "Renewals") in named
+    env_file = fresh.directory / ".env"
+    env_file.write_text(f"OTHER='of another tool'\n{env_file.read_text()}")
+    fresh.done("init", "--token-file", "token")  # the company is known by now
+    assert env_file.read_text().startswith("OTHER='of another tool'\n")
+    assert env_file.read_text().count("PIPEDRIVE_COMPANY") == 1
+
+
+def test_what_is_wrong_is_said_before_anything_is_written(fresh: Funnel) -> None:
+    (fresh.directory / "token").write_text("wrong")
+    refused = fresh("init", *OPTIONS)
+    assert (refused.returncode, "does not accept the token" in refused.stderr) == (2, True)
+    missing = fresh("init", "--token-file", "token")
+    assert "PIPEDRIVE_COMPANY is not set" in missing.stderr
+    (fresh.directory / "token").write_text(API_TOKEN)
+    nowhere = {**fresh.environment, "PGHOST": "127.0.0.1", "PGPORT": "1", "PGUSER": "a"}
+    prod = replace(fresh, environment={**nowhere, "PGDATABASE": "b"})
+    refused = prod("init", *OPTIONS, "-t", "prod")
+    assert (refused.returncode, "cannot connect to prod" in refused.stderr) == (2, True)
+    assert not (fresh.directory / ".env").exists()
+
+
+def test_a_line_that_is_no_variable_is_named(fresh: Funnel) -> None:
+    env_file = fresh.directory / ".env"
+    env_file.touch(0o600)
+    env_file.write_text("# a comment\n\nPIPEDRIVE_COMPANY\n")
+    refused = fresh("status")
+    assert (refused.returncode, "line 3 of" in refused.stderr) == (2, True)
+    env_file.write_text("export PIPEDRIVE_COMPANY='other'\nPYTHONPATH=/nowhere\nPATH=/nowhere\n")
+    assert "PIPEDRIVE_API_TOKEN is not set" in fresh("extract").stderr
+
+
+def test_a_terminal_is_asked(fresh: Funnel) -> None:
+    master, slave = pty.openpty()
+    answers = iter(["local", COMPANY, API_TOKEN, "y"])
+    command = subprocess.Popen(
+        [sys.executable, "-m", "runner.cli", "init"],
+        stdin=slave,
+        stdout=slave,
+        stderr=slave,
+        cwd=fresh.directory,
+        env=fresh.full_environment(),
+        start_new_session=True,
+    )
+    os.close(slave)
+    said = ""
+    deadline = time.monotonic() + 120
+    questions = ["Database: local", "Company", "API token", "Replace seeds/funnel_steps.csv"]
+    try:
+        while time.monotonic() < deadline:
+            try:
+                said += os.read(master, 4096).decode()
+            except OSError:  # it has ended
+                break
+            if questions and questions[0] in said and said.rstrip("\r\n").endswith(": "):
+                questions.pop(0)
+                os.write(master, f"{next(answers)}\n".encode())
+        assert command.wait(timeout=30) == 0, said
+    finally:
+        command.kill()
+        os.close(master)
+    assert not questions
+    assert API_TOKEN not in said
+    assert API_TOKEN in (fresh.directory / ".env").read_text()
+    assert steps(fresh)[0]["kpi_name"] == "Lead Generation"
+    assert len({row["kpi_name"] for row in steps(fresh)}) == 8
