@@ -75,10 +75,16 @@ class Project:
     @property
     def loaded_at_timezone(self) -> str | None:
         """The zone of load times that have none; None where they all have one."""
-        value = self.overrides.get(
-            "loaded_at_timezone", _declared_vars(self.root)["loaded_at_timezone"]
-        )
-        return None if value is None else str(parse_var("loaded_at_timezone", value))
+        return self._optional_var("loaded_at_timezone")
+
+    @property
+    def pipedrive_url(self) -> str | None:
+        """The address of the account; None where it is not set."""
+        return self._optional_var("pipedrive_url")
+
+    def _optional_var(self, name: str) -> str | None:
+        value = self.overrides.get(name, _declared_vars(self.root)[name])
+        return None if value is None else str(parse_var(name, value))
 
     def schema(self, custom_schema: str) -> str:
         """Return the schema that macros/overrides/get_custom_schema.sql gives on this target.

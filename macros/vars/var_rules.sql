@@ -2,6 +2,8 @@
     {#- Written as JSON: runner/var_rules.py reads this table too. -#}
     {{ return({
         "types": {
+            "address": {"is": "an https address such as https://acme.pipedrive.com",
+                "pattern": "https://[A-Za-z0-9.-]{1,200}(:[0-9]{1,5})?/?"},
             "boolean": {"is": "true or false"},
             "date": {"is": "a date (YYYY-MM-DD)",
                 "pattern": "[0-9]{4}-(0[1-9]|1[0-2])-[0-9]{2}",
@@ -39,6 +41,7 @@
                 {"type": "integer", "at_least": 0, "at_most": 36600, "is_optional": true},
             "min_visits": {"type": "integer", "at_least": 1, "at_most": 100000},
             "mature_after_days": {"type": "integer", "at_least": 0, "at_most": 36600},
+            "pipedrive_url": {"type": "address", "is_optional": true},
             "raw_schema": {"type": "identifier"},
             "loaded_at_field": {"type": "identifier"},
             "loaded_at_timezone": {"type": "timezone", "is_optional": true},

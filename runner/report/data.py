@@ -115,6 +115,7 @@ class ReportData:
         won_step: The step that stands for a deal won.
         names: The names of owners, where asked for.
         parallel_steps: The step_order of the steps that no stage stands for.
+        pipedrive_url: The address of the account, if it is known.
         reason: Why it is about this month, where nobody chose it.
         earlier: The same of the months before, oldest first.
     """
@@ -134,6 +135,7 @@ class ReportData:
     won_step: str = "7"
     names: Mapping[int, str] = field(default_factory=dict)
     parallel_steps: Set[int] = frozenset()
+    pipedrive_url: str | None = None
     reason: str = ""
     earlier: Sequence["ReportData"] = ()
 
@@ -255,6 +257,7 @@ def read_report(
             won_step=str(project.var("won_step")),
             names=read_owner_names(connection, project) if with_names else {},
             parallel_steps=_read_parallel_steps(connection, project),
+            pipedrive_url=project.pipedrive_url,
         )
         owners = read_rows(connection, project, OwnerCount, period(OWNER_MONTHS), known)
         found = replace(found, backtest=backtest.result(), velocity=velocity.result())

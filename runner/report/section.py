@@ -19,12 +19,21 @@ class Chart:
 
 @dataclass(frozen=True)
 class Table:
-    """Cells as text, the first `names` columns being names; an empty number is shown as a dash."""
+    """Cells as text; an empty number is shown as a dash.
+
+    Args:
+        caption: What the table is about.
+        header: A name for each column.
+        rows: The cells.
+        names: How many columns hold names, the others numbers.
+        links: Where the first cell of each row leads; nowhere if there are none.
+    """
 
     caption: str
     header: Sequence[str]
     rows: Sequence[Sequence[str]]
     names: int = 1
+    links: Sequence[str] = ()
 
 
 @dataclass(frozen=True)

@@ -450,6 +450,26 @@ def test_hostile_names_are_shown_as_they_are(browser: Browser, reports: dict[str
         assert opened.count("script") == 1
 
 
+def test_stalled_deals_link_to_pipedrive_where_its_address_is_set(
+    demo: Funnel, browser: Browser, tmp_path: Path
+) -> None:
+    path = tmp_path / "linked.html"
+    address = "https://acme.pipedrive.com"
+    demo.done("report", "-o", str(path), "--vars", json.dumps({"pipedrive_url": f"{address}/"}))
+    with open_page(browser, path) as opened:
+        deals = [row[0] for row in opened.table("#stalled table.shown")[1:]]
+        links = opened.page.locator("main a")
+        assert deals
+        assert [link.get_attribute("href") for link in links.all()] == [
+            f"{address}/deal/{deal}" for deal in deals
+        ]
+        assert links.all_inner_texts() == deals
+        assert opened.requests == []
+    outcome = demo("report", "--vars", json.dumps({"pipedrive_url": "javascript:alert(1)"}))
+    assert outcome.returncode == 2
+    assert "var pipedrive_url must be an https address" in outcome.stderr
+
+
 def test_no_name_is_in_it_unless_asked_for(demo: Funnel, tmp_path: Path) -> None:
     demo.done("report", "-o", str(tmp_path / "numbers.html"))
     demo.done("report", "-o", str(tmp_path / "names.html"), "--by-owner")

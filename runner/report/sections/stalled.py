@@ -54,5 +54,10 @@ def make(data: ReportData) -> Section:
             for deal in data.stalled_longest
         ],
         names=3,
+        links=[
+            f"{data.pipedrive_url.rstrip('/')}/deal/{deal.deal_id}" for deal in data.stalled_longest
+        ]
+        if data.pipedrive_url
+        else (),
     )
     return Section("stalled", title, note, (chart,), table, shown)
