@@ -16,6 +16,7 @@ from runner.months.ledger import RecordedRun
 from runner.months.state import read_state
 from runner.months.status import read_load_times
 from runner.project import ANALYTICS, STAGING, Project
+from runner.report.goals import Goal, find_target, read_goals
 from runner.show.opening import part_through, read_opening
 from runner.show.rows import (
     ForecastBacktest,
@@ -103,10 +104,10 @@ class ReportData:
         month: The month it is about.
         funnel: The steps of the month and of those before, oldest first.
         trust: Where the numbers come from.
-        conversion: The cohorts of the last year.
+        conversion: The cohorts of the last two years.
         velocity: Days in a step, of the months compared.
         losses: The losses of the month.
-        win_rates: The deals closed in the months compared.
+        win_rates: The deals closed in the last two years.
         owners: Deals by owner, of the last year.
         stalled_steps: Stalled deals per step, as of the reference date.
         stalled_longest: Those that have not moved for longest.
@@ -115,6 +116,7 @@ class ReportData:
         won_step: The step that stands for a deal won.
         names: The names of owners, where asked for.
         parallel_steps: The step_order of the steps that no stage stands for.
+        goals: What was meant to be reached.
         pipedrive_url: The address of the account, if it is known.
         reason: Why it is about this month, where nobody chose it.
         earlier: The same of the months before, oldest first.
@@ -135,6 +137,7 @@ class ReportData:
     won_step: str = "7"
     names: Mapping[int, str] = field(default_factory=dict)
     parallel_steps: Set[int] = frozenset()
+    goals: Sequence[Goal] = ()
     pipedrive_url: str | None = None
     reason: str = ""
     earlier: Sequence["ReportData"] = ()
@@ -209,6 +212,10 @@ class ReportData:
             None,
         )
 
+    def target(self, measure: str, month: date | None = None) -> float | None:
+        """Return what a measure should come to in a month, if not in the report's own."""
+        return find_target(self.goals, measure, month or self.month)
+
     def won_in(self, month: date) -> int | None:
         """Return how many deals were won in a month; None where deals are not known of it."""
         won = {row.month: row.won_deals_count for row in self.win_rates}
@@ -248,15 +255,16 @@ def read_report(
             month=month,
             funnel=funnel,
             trust=trust,
-            conversion=read_rows(connection, project, StepConversion, period(COHORTS), known),
+            conversion=read_rows(connection, project, StepConversion, period(TREND_MONTHS), known),
             losses=read_rows(connection, project, LossCount, period(1), known),
-            win_rates=read_rows(connection, project, WinRate, period(_COMPARED_MONTHS), known),
+            win_rates=read_rows(connection, project, WinRate, period(TREND_MONTHS), known),
             stalled_steps=stalled_steps,
             stalled_longest=stalled_longest,
             forecast=read_rows(connection, project, StepForecast),
             won_step=str(project.var("won_step")),
             names=read_owner_names(connection, project) if with_names else {},
             parallel_steps=_read_parallel_steps(connection, project),
+            goals=read_goals(connection, project),
             pipedrive_url=project.pipedrive_url,
         )
         owners = read_rows(connection, project, OwnerCount, period(OWNER_MONTHS), known)
@@ -280,10 +288,10 @@ def _take_month(found: ReportData, owners: Sequence[OwnerCount], month: date) ->
         found,
         month=month,
         funnel=ending(found.funnel, TREND_MONTHS),
-        conversion=ending(found.conversion, COHORTS),
+        conversion=ending(found.conversion, TREND_MONTHS),
         velocity=ending(found.velocity, _COMPARED_MONTHS),
         losses=ending(found.losses, 1),
-        win_rates=ending(found.win_rates, _COMPARED_MONTHS),
+        win_rates=ending(found.win_rates, TREND_MONTHS),
         owners=[OwnerTotal(owner_id, deals) for owner_id, deals in totals.items()],
     )
 

@@ -19,11 +19,13 @@ class BarRow:
         name: What it is called.
         value: What is written on the right.
         lengths: The bars, the one that matters first, then longer and paler ones behind it.
+        goal: How long the first one was meant to be.
     """
 
     name: str
     value: str
     lengths: Sequence[float | None]
+    goal: float | None = None
 
 
 @dataclass(frozen=True)
@@ -36,7 +38,8 @@ class Bars:
 
     def width(self, length: float | None) -> str:
         """Return the width of a bar: a share of the longest."""
-        longest = max((length or 0 for row in self.rows for length in row.lengths), default=0)
+        lengths = [length or 0 for row in self.rows for length in (*row.lengths, row.goal)]
+        longest = max(lengths, default=0)
         return _of_hundred((length or 0) / (longest or 1)) + "%"
 
 
@@ -88,6 +91,12 @@ class Line:
     name: str
     values: Sequence[float | None]
     is_main: bool = True
+
+
+def with_goal(line: Line, goals: Sequence[float | None]) -> list[Line]:
+    """Return a line, and one through the goals of its months if there are any."""
+    is_set = any(goal is not None for goal in goals)
+    return [line, Line("Goal", goals, is_main=False)] if is_set else [line]
 
 
 @dataclass(frozen=True)

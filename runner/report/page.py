@@ -10,6 +10,7 @@ from runner import words
 from runner.months.ledger import RecordedRun
 from runner.report import names, sentences
 from runner.report.data import ReportData, Trust
+from runner.report.goals import WIN_RATE
 from runner.report.palette import SHADES, THEMES
 from runner.report.rendering import read_part, render
 from runner.report.sections import make_sections
@@ -94,6 +95,11 @@ def make_tiles(data: ReportData) -> list[Tile]:
             words.count(first.deals_count),
             [
                 *_to(data.part_through),
+                *sentences.against_goal(
+                    None if data.part_through else first.deals_count,
+                    data.target(first.funnel_step),
+                    words.rounded,
+                ),
                 *(
                     sentences.count_against(
                         first.deals_count, data.deals_in(month, first.step_order), month
@@ -118,6 +124,9 @@ def make_tiles(data: ReportData) -> list[Tile]:
             words.percent(None if rate is None else rate / 100),
             [
                 *deals_to,
+                *sentences.against_goal(
+                    None if rate is None else rate / 100, data.target(WIN_RATE), words.percent
+                ),
                 *(
                     sentences.measure_against(
                         (rate, closed), rates.get(month, nothing), "point", month
@@ -180,6 +189,13 @@ def make_notices(data: ReportData) -> list[str]:
         sentences.warnings_of_run((trust.run and trust.run.warnings) or ()),
         data.part_through and sentences.part_counted(data.month, data.part_through),
         data.reason,
+        sentences.unknown_goals(
+            sorted(
+                {goal.measure for goal in data.goals}
+                - {step.funnel_step for step in data.steps}
+                - {WIN_RATE}
+            )
+        ),
     ]
     return [sentence for sentence in said if sentence]
 

@@ -4,7 +4,7 @@ A sentence names the number that it speaks of. A superlative needs `FEWEST` deal
 stands out from all others as the page shows them: what looks like a tie is one.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from datetime import date, datetime, timedelta
 
 from runner.months.ledger import RecordedRun
@@ -34,6 +34,9 @@ NOTABLE_ERROR = 0.15
 
 Measure = tuple[float | None, int]
 """A rate or a median, and of how many it is."""
+
+Share = tuple[int, int]
+"""How many deals, and of how many."""
 
 
 def only_largest(values: Sequence[float]) -> int | None:
@@ -91,6 +94,47 @@ def year_on_year(counts: Sequence[tuple[int, int | None]], year_before: date) ->
     (first, what, than), *rest = [kind for kind in kinds if kind[0]]
     said = f"{count(first)} of {plural(len(known), 'step')} saw {what} deals {than} in "
     return ", ".join([said + month_name(year_before), *(f"{n} {what}" for n, what, _ in rest)])
+
+
+def goals_reached(steps: Sequence[tuple[str, int, float]]) -> str | None:
+    """Return how many steps (name, deals, goal) reached their goals, and which fell short most."""
+    if not steps:
+        return None
+    short = [(deals / goal, name, deals, goal) for name, deals, goal in steps if deals < goal]
+    if not short:
+        return f"{plural(len(steps), 'goal')} set, all reached"
+    _, name, deals, goal = min(short)
+    said = f"{count(len(steps) - len(short))} of {plural(len(steps), 'goal')} reached"
+    return f"{said}; furthest below is {in_sentence(name)}: {count(deals)} of {rounded(goal)}"
+
+
+def against_goal(value: float | None, goal: float | None, say: Callable[[float], str]) -> list[str]:
+    """Return whether a number came to its goal, if it has one."""
+    if value is None or goal is None:
+        return []
+    return [f"goal of {say(goal)} {'reached' if value >= goal else 'missed'}"]
+
+
+def unknown_goals(measures: Sequence[str]) -> str | None:
+    """Return which goals are about nothing that is measured."""
+    if not measures:
+        return None
+    return (
+        f"seeds/goals.csv sets goals for {listed(measures)}: no step of the funnel, nor win_rate."
+    )
+
+
+def won_of_closed(now: Share, before: Share, months: int) -> str | None:
+    """Return how many of the deals closed in the last months were won, and in those before."""
+    won, closed = now
+    if closed < FEWEST:
+        verb = "was" if won == 1 else "were"
+        return f"{count(won)} of {plural(closed, 'closed deal')} {verb} won" if closed else None
+    rate = percent(won / closed)
+    said = f"{rate} of {count(closed)} deals closed in {plural(months, 'month')} were won"
+    if before[1] < FEWEST:
+        return said
+    return f"{said}, {percent(before[0] / before[1])} of {count(before[1])} in the year before"
 
 
 def slowest_step(rows: Sequence[StepVelocity]) -> str | None:

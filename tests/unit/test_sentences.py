@@ -10,6 +10,7 @@ from runner.months.ledger import RecordedRun
 from runner.report import sentences
 from runner.report.data import OwnerTotal, ReportData, StalledStep, Trust
 from runner.report.figures import Bars
+from runner.report.goals import Goal, find_target
 from runner.report.page import make_notices, make_tiles
 from runner.report.sections import make_sections
 from runner.report.steps import compare_steps
@@ -507,6 +508,63 @@ def test_what_is_not_known_is_not_0() -> None:
     known = {tile.label: tile for tile in make_tiles(report())}
     assert known["Deals won"].value == "0"
     assert title_of(report(), "losses") == "No deal was lost"
+
+
+@pytest.mark.parametrize(
+    ("steps", "said"),
+    [
+        ([], None),
+        ([("Lead", 10, 10.0), ("Won", 4, 3.0)], "2 goals set, all reached"),
+        ([("Lead", 9, 10.0)], "0 of 1 goal reached; furthest below is Lead: 9 of 10"),
+        (
+            [("Lead", 90, 100.0), ("Won", 4, 8.0), ("Needs", 20, 20.0)],
+            "1 of 3 goals reached; furthest below is Won: 4 of 8",
+        ),
+    ],
+)
+def test_goals_reached(steps: list[tuple[str, int, float]], said: str | None) -> None:
+    assert plain(sentences.goals_reached(steps)) == said
+
+
+@pytest.mark.parametrize(
+    ("now", "before", "said"),
+    [
+        ((0, 0), (9, 9), None),
+        ((1, 4), (9, 9), "1 of 4 closed deals was won"),
+        ((2, 3), (0, 0), "2 of 3 closed deals were won"),
+        ((2, 8), (1, 4), "25% of 8 deals closed in 12 months were won"),
+        (
+            (200, 1_000),
+            (3, 10),
+            "20% of 1,000 deals closed in 12 months were won, 30% of 10 in the year before",
+        ),
+    ],
+)
+def test_won_of_closed(now: tuple[int, int], before: tuple[int, int], said: str | None) -> None:
+    assert sentences.won_of_closed(now, before, 12) == said
+
+
+def test_a_goal_holds_until_the_next() -> None:
+    goals = [
+        Goal(date(2024, 4, 1), "1", None),
+        Goal(date(2024, 1, 1), "1", 20.0),
+        Goal(date(2024, 3, 1), "1", 30.0),
+        Goal(date(2024, 1, 1), "win_rate", 0.5),
+    ]
+    months = [date(2024, month, 1) for month in range(1, 5)]
+    assert [find_target(goals, "1", month) for month in months] == [20, 20, 30, None]
+    assert find_target(goals, "1", date(2023, 12, 1)) is None
+    assert find_target(goals, "2", months[0]) is None
+
+
+def test_goals_are_said_beside_the_numbers() -> None:
+    goals = [Goal(MARCH, "1", 1_000.0), Goal(MARCH, "win_rate", 0.0), Goal(MARCH, "wins", 3.0)]
+    data = with_changes(report(), goals=goals)
+    assert "goal of 1,000 missed" in make_tiles(data)[0].changes
+    notices = make_notices(data)
+    assert "seeds/goals.csv sets goals for wins: no step of the funnel, nor win_rate." in notices
+    part = with_changes(report(last_day=date(2024, 3, 10)), goals=goals)
+    assert not [said for said in make_tiles(part)[0].changes if "goal" in said]
 
 
 def test_no_steps_saw_more_or_fewer() -> None:

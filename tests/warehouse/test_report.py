@@ -35,6 +35,7 @@ SECTIONS = (
     "funnel",
     "conversion",
     "trend",
+    "rates",
     "velocity",
     "losses",
     "owners",
@@ -468,6 +469,42 @@ def test_stalled_deals_link_to_pipedrive_where_its_address_is_set(
     outcome = demo("report", "--vars", json.dumps({"pipedrive_url": "javascript:alert(1)"}))
     assert outcome.returncode == 2
     assert "var pipedrive_url must be an https address" in outcome.stderr
+
+
+@pytest.fixture
+def goals(demo: Funnel) -> Iterator[str]:
+    """Goals in the warehouse for a while, as `dbt seed` would load them."""
+    table = "pipedrive_staging.goals"
+    demo.query(
+        f"""
+        insert into {table} values
+            ('2024-01-01', '1', 140), ('2024-07-01', '1', 304), ('2024-01-01', 'win_rate', 0.25)
+        """
+    )
+    yield table
+    demo.query(f"delete from {table}")
+
+
+def test_goals_are_drawn_and_said(
+    demo: Funnel, browser: Browser, tmp_path: Path, goals: str
+) -> None:
+    assert demo.query(f"select count(*) from {goals}") == [(3,)]
+    path = tmp_path / "goals.html"
+    demo.done("report", "-o", str(path))
+    with open_page(browser, path) as opened:
+        assert opened.page.get_by_text("0 of 1 goal reached").is_visible()
+        assert opened.page.get_by_text("goal of 304 missed").is_visible()
+        assert opened.page.get_by_text("goal of 25% missed").is_visible()
+        widths = opened.page.locator("#chart-funnel .accent, #chart-funnel b").evaluate_all(
+            "parts => parts.map(part => part.style.width || part.style.left)"
+        )
+        assert widths[:2] == ["50%", "100%"]  # 152 deals of a goal of 304
+        assert opened.count("#chart-funnel b") == 1
+        line = opened.page.locator("#chart-trend-1 .other").get_attribute("d") or ""
+        drawn = re.findall(r"([ML])[0-9.]+ ([0-9.]+)h0", line)
+        assert drawn == [("M", "65")] + [("L", "65")] * 5 + [("L", "24")] * 6
+        assert opened.count("#chart-win-rate .other") == 1
+        assert opened.complaints == []
 
 
 def test_no_name_is_in_it_unless_asked_for(demo: Funnel, tmp_path: Path) -> None:

@@ -8,12 +8,13 @@ from runner.report.sections import (
     funnel,
     losses,
     owners,
+    rates,
     stalled,
     trend,
     velocity,
 )
 
-READING_ORDER = (funnel, conversion, trend, velocity, losses, owners, stalled, forecast)
+READING_ORDER = (funnel, conversion, trend, rates, velocity, losses, owners, stalled, forecast)
 
 
 def make_sections(data: ReportData) -> list[Section]:

@@ -3,12 +3,12 @@
 from collections.abc import Mapping
 from datetime import date
 
-from runner.report.data import ReportData
+from runner.report.data import COHORTS, ReportData
 from runner.report.figures import Grid, GridColumn
 from runner.report.names import shorten
 from runner.report.section import Chart, Section, Table
 from runner.report.sentences import got_through
-from runner.show.rows import StepConversion
+from runner.show.rows import Period, StepConversion
 from runner.words import count, short_month
 
 Cohort = Mapping[int, StepConversion]
@@ -21,12 +21,14 @@ def make(data: ReportData) -> Section:
         "Deals by the month of their creation, and the share of them that reached a step or a "
         "later one."
     )
-    if not data.conversion:
+    shown = Period.ending(data.month, COHORTS)
+    rows = [row for row in data.conversion if shown.first <= row.cohort_month]
+    if not rows:
         return Section("conversion", "No deal was created in the last twelve months", note)
     cohorts: dict[date, dict[int, StepConversion]] = {}
-    for row in data.conversion:
+    for row in rows:
         cohorts.setdefault(row.cohort_month, {})[row.step_order] = row
-    steps = {row.step_order: row for row in data.conversion}
+    steps = {row.step_order: row for row in rows}
     later = sorted(steps)[1:]
     names = {month: short_month(month) + "*" * _is_young(found) for month, found in cohorts.items()}
     if any(map(_is_young, cohorts.values())):

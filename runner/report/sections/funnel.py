@@ -4,7 +4,7 @@ from runner.report.data import ReportData
 from runner.report.figures import BarRow, Bars
 from runner.report.names import numbered
 from runner.report.section import Chart, Section, Table
-from runner.report.sentences import entered, narrowing
+from runner.report.sentences import entered, goals_reached, narrowing
 from runner.report.steps import compare_steps
 from runner.words import count, percent
 
@@ -16,6 +16,15 @@ def make(data: ReportData) -> Section:
         f"Deals that entered a step in {data.period}, and their share of those that entered the "
         "stage above in the same month; a call is no stage."
     )
+    said = goals_reached(
+        [
+            (row.step.kpi_name, row.step.deals_count, goal)
+            for row in steps
+            if (goal := data.target(row.step.funnel_step)) is not None
+        ]
+    )
+    if said and not data.part_through:
+        note += f" {said}."
     table = Table(
         f"Deals per step, {data.period}",
         ("Step", "Name", "Deals", "Of the stage above", "Deal days"),
@@ -39,8 +48,10 @@ def make(data: ReportData) -> Section:
             name=numbered(row.step.funnel_step, row.step.kpi_name),
             value=" · ".join(filter(None, (count(row.step.deals_count), percent(row.share)))),
             lengths=(row.step.deals_count,),
+            goal=data.target(row.step.funnel_step),
         )
         for row in steps
     ]
     chart = Chart("funnel", Bars(rows), f"Bars of deals per step in {data.period}. {title}.")
-    return Section("funnel", title, note, (chart,), table)
+    legend = (("mark", "goal"),) if any(row.goal is not None for row in rows) else ()
+    return Section("funnel", title, note, (chart,), table, legend=legend)

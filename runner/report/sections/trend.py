@@ -1,7 +1,7 @@
 """How many deals entered each step, month by month."""
 
 from runner.report.data import ReportData
-from runner.report.figures import Line, Lines
+from runner.report.figures import Line, Lines, with_goal
 from runner.report.names import numbered, shorten
 from runner.report.section import Chart, Section, Table
 from runner.report.sentences import year_on_year
@@ -20,7 +20,14 @@ def make(data: ReportData) -> Section:
     charts = [
         Chart(
             f"trend-{step.step_order}",
-            Lines(drawn, [Line("Deals", deals[step.step_order][: len(drawn)])], is_small=True),
+            Lines(
+                drawn,
+                with_goal(
+                    Line("Deals", deals[step.step_order][: len(drawn)]),
+                    [data.target(step.funnel_step, month) for month in drawn],
+                ),
+                is_small=True,
+            ),
             f"Line of deals that entered {shorten(step.kpi_name)} in each month; "
             f"{count(step.deals_count)} in {data.period}.",
             heading=numbered(step.funnel_step, shorten(step.kpi_name)),
@@ -39,10 +46,12 @@ def make(data: ReportData) -> Section:
         ],
     )
     note = f"Deals that entered a step, {plural(len(months), 'month')} to {data.period}."
+    has_goal = any(data.target(step.funnel_step, month) for step in steps for month in drawn)
+    legend = (("dotted", "goal"),) if has_goal else ()
     if data.part_through:
         note += f" The lines end with the last whole month, the numbers are of {data.period}."
-        return Section("trend", "Month by month", note, charts, table)
+        return Section("trend", "Month by month", note, charts, table, legend=legend)
     before = [data.deals_in(data.year_before, step.step_order) for step in steps]
     counts = [*zip((step.deals_count for step in steps), before, strict=True)]
     title = year_on_year(counts, data.year_before) or "Month by month"
-    return Section("trend", title, note, charts, table)
+    return Section("trend", title, note, charts, table, legend=legend)
