@@ -52,6 +52,10 @@ check: .venv/developed ## Lint, type-check and hold against the conventions, wit
 bench: .venv/developed ## Measure funnel beside dbt, SQL by hand and others, into benchmarks/results.md
 	$(BIN)/python -m benchmarks.bench --rows 1000000 --repeats 3
 
+.PHONY: bench-extract
+bench-extract: .venv/developed ## Measure what an extract of 5,000 deals costs, into benchmarks/extract.md
+	PYTHONPATH=tests/support $(BIN)/python -m benchmarks.extract --deals 5000 --write
+
 .PHONY: bench-large
 bench-large: .venv/developed ## The same with five times the rows, into results-large.md
 	$(BIN)/python -m benchmarks.bench --rows 5000000 --repeats 1 --name results-large

@@ -17,11 +17,6 @@ from runner.errors import ExitCode
     help="Only compare the log of a deal with its flow, and show what the account gives.",
 )
 @click.option("--dry-run", is_flag=True, help="Only see what has changed, and what it would cost.")
-@click.option(
-    "--remove-vanished",
-    is_flag=True,
-    help="Remove what the account has no more, even if that is over a fifth of it.",
-)
 @wait_option
 @command_options
 def extract(

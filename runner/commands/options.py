@@ -182,6 +182,11 @@ def extract_options(function: Function) -> Function:
     """Add what an extract may spend and bring."""
     for option in (
         click.option(
+            "--remove-vanished",
+            is_flag=True,
+            help="Remove what the account has no more, even if that is over a fifth of it.",
+        ),
+        click.option(
             "--since",
             metavar="DATE",
             help="Leave out the history of deals that have not changed since that day.",

@@ -17,6 +17,8 @@ from runner.commands.running import print_report, read_window, run_options, show
 from runner.errors import ExitCode, FunnelError
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from psycopg2.extensions import connection as Connection  # noqa: N812 - lower case
 
     from runner.extract.account import Account
@@ -43,6 +45,7 @@ def run(
     max_tokens: int | None,
     burst: int,
     since: str | None,
+    remove_vanished: bool,
     **options: Any,  # noqa: ANN401 - those of writing_options
 ) -> ExitCode:
     """Process the months up to a reference date: freshness, models, tests.
@@ -52,29 +55,40 @@ def run(
 
     Example: funnel run --source-dt 2024-05-01
     """
+    from runner.extract.layouts import find_layout
+
     project, console = invocation.project, invocation.console
     if dry_run and extract:
         raise FunnelError("--dry-run reads no account", hint="Type `funnel extract --dry-run`.")
     if not extract and (since or max_tokens is not None):
         raise FunnelError("--since and --max-tokens are for --extract", hint="Add --extract.")
+    layout = find_layout(project)
+    if layout and extract:
+        raise FunnelError(
+            "--extract and the var raw_layout exclude each other", hint="Leave out one of them."
+        )
     window = read_window(invocation, source_dt, allow_future, backfill_period, months)
     if dry_run:
         show_plan(invocation, window, heal=not options["no_heal"])
         return ExitCode.DONE
     from runner.extract.extract import ExtractOptions, Summary, extract_into, use_account
+    from runner.extract.layouts import fill_raw_tables
     from runner.months.pipeline import run_window
 
     summaries: list[Summary] = []
-    wanted = ExtractOptions(
-        burst, max_tokens, since=invocation.date_option("--since", since) if since else None
-    )
+    first_day = invocation.date_option("--since", since) if since else None
+    wanted = ExtractOptions(burst, max_tokens, remove_vanished=remove_vanished, since=first_day)
 
     def read_account(account: "Account", connection: "Connection") -> None:
         summaries.append(extract_into(connection, project, account, wanted, console))
         console.say(summaries[0].describe())
 
+    def read_layout(connection: "Connection") -> None:
+        filled = fill_raw_tables(connection, project, remove_vanished=remove_vanished)
+        console.say(filled.describe(project))
+
     with ExitStack() as stack:
-        prepare = None
+        prepare: Callable[[Connection], None] | None = read_layout if layout else None
         if extract:
             prepare = partial(read_account, stack.enter_context(use_account(project)))
         report = run_window(project, window, run_options(select, **options), console, prepare)

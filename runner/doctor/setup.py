@@ -9,6 +9,7 @@ from typing import Any, Literal
 from psycopg2.extensions import connection as Connection  # noqa: N812 - a class in lower case
 
 from runner.errors import FunnelError
+from runner.extract.layouts import Layout, find_layout, find_missing
 from runner.project import ANALYTICS, AUDIT, BUILT_SCHEMAS, REPORTING, Project
 from runner.transform.packages import is_installed
 from runner.var_rules import parse_var
@@ -61,6 +62,8 @@ def examine(project: Project) -> Iterator[Finding]:
 def _examine_warehouse(project: Project, connection: Connection) -> Iterator[Finding]:
     yield _examine_server(connection)
     raw_schema, loaded_at_field = project.raw_schema, project.loaded_at_field
+    if layout := find_layout(project):
+        yield _examine_layout(project, connection, layout)
     try:
         check_raw_tables(connection, project)
         yield Finding("raw tables", "ok", raw_schema)
@@ -80,6 +83,14 @@ def _examine_warehouse(project: Project, connection: Connection) -> Iterator[Fin
         yield Finding("daily tables", "ok", "built")
     else:
         yield Finding("daily tables", "warn", "not built yet", "Type `funnel run`.")
+
+
+def _examine_layout(project: Project, connection: Connection, layout: Layout) -> Finding:
+    name, schema = project.var("raw_layout"), project.var("landing_schema")
+    if missing := find_missing(connection, project, layout):
+        detail = f"schema {schema} has no table {', '.join(missing)}"
+        return Finding("raw layout", "fail", detail, "Check the vars landing_schema, raw_layout.")
+    return Finding("raw layout", "ok", f"{name}; it does not give: {layout.cannot_give}")
 
 
 def _examine_server(connection: Connection) -> Finding:

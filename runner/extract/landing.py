@@ -132,12 +132,12 @@ class Landing:
             cursor.execute(query.format(self.name("extracts")), (raw_schema,))
             return cursor.fetchone() == (True,)
 
-    def create(self) -> None:
+    def create(self, entities: Iterable[Entity] = ENTITIES) -> None:
         """Create what is not there yet."""
         create_schema(self.connection, self.schema)
         schema = sql.Identifier(self.schema)
         with self.connection.cursor() as cursor:
-            for entity in ENTITIES:
+            for entity in entities:
                 if table_exists(self.connection, self.schema, entity.table):
                     continue
                 more = sql.SQL(", log_of timestamp, is_whole boolean")
@@ -196,7 +196,7 @@ class Landing:
         with self.connection.cursor() as cursor:
             cursor.execute(query)
             gone, known = cursor.fetchone() or (0, 0)
-        return gone if gone > max(_SUSPICIOUS_COUNT, _SUSPICIOUS_SHARE * known) else 0
+        return gone if is_suspicious(gone, known) else 0
 
     def merge(self, cursor: Cursor, entity: Entity, *, removes: bool = True) -> None:
         """Make a table what the sweep has seen, touching no row that is as it was.
@@ -334,6 +334,11 @@ class Landing:
                 ),
             )
         )
+
+
+def is_suspicious(gone: int, known: int) -> bool:
+    """Return whether more has vanished than anybody deletes between two looks."""
+    return gone > max(_SUSPICIOUS_COUNT, _SUSPICIOUS_SHARE * known)
 
 
 def _declare(entity: Entity) -> sql.Composed:

@@ -49,7 +49,7 @@ def read_completeness(connection: Connection, project: Project) -> Completeness 
         cursor.execute(
             sql.SQL("""
                 select complete_until, complete_from from {}
-                where raw_schema = %s and complete_until is not null
+                where raw_schema = %s and complete_until is not null and finished_at is not null
                 order by started_at desc limit 1
             """).format(name),
             (project.raw_schema,),

@@ -15,9 +15,12 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
+from http import HTTPStatus
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 from urllib.parse import parse_qs, urlsplit
+
+from pipedrive_schemas import VALIDATORS
 
 API_TOKEN = "0123456789abcdef0123456789abcdef01234567"  # noqa: S105 - of nobody
 _KEYS_OF_USER = (API_TOKEN, f"Bearer {API_TOKEN}")
@@ -211,6 +214,15 @@ class Account:
             self.touch(self.deals[deal_id], self.now)
         return ids
 
+    def merge(self, source: Deal, target: Deal) -> None:
+        """Merge a deal into another, which keeps its values and gets the activities."""
+        self.now += timedelta(seconds=7)
+        source.is_deleted = True
+        target.updated = self.now
+        for activity in list(self.activities.values()):
+            if activity.deal_id == source.id:
+                self.retype(activity.id, deal_id=target.id)
+
     def changes(self) -> set[RawChange]:
         """Return the rows that `deal_changes` has to hold."""
         return {row for deal in self.deals.values() for row in deal.truth()}
@@ -254,6 +266,10 @@ class Server:
         self.faults: dict[str, list[tuple[int, str]]] = {}
         self.asked: Counter[str] = Counter()
         self.refused = 0
+        self.is_strict = True
+        """Whether answers are held against the description; what breaks it is in `broken`."""
+
+        self.broken: list[str] = []
         self.as_listed: dict[int, Json] = {}
         """Deals as the lists have them, where these are older than the deal."""
 
@@ -319,8 +335,13 @@ class Server:
                 return 401, '{"success":false,"error":"unauthorized access","errorCode":401}', {}
             if self.budget is not None:
                 self.budget -= 20
-            self.asked[parts.path.rpartition("/")[2]] += 1
+            what = parts.path.rpartition("/")[2]
+            self.asked[what] += 1
             status, document = self.route(parts.path, query)
+            if status == HTTPStatus.OK and self.is_strict:
+                self.broken += [
+                    f"{what}: {e.message}" for e in VALIDATORS[what].iter_errors(document)
+                ]
             return status, json.dumps(document), limits
 
     def route(self, path: str, query: dict[str, str]) -> tuple[int, Json]:
@@ -452,6 +473,7 @@ def show_log(deal: Deal) -> list[Json]:
             "new_value": text(new) if place % 2 else new,
             "time": f"{moment:%Y-%m-%d %H:%M:%S}",
             "actor_user_id": 1,
+            "change_source": "something_new",
             "is_bulk_update_flag": None,
         }
         for place, (moment, key, old, new) in enumerate(changes)
@@ -479,3 +501,4 @@ def serve(account: Account, burst: int = 1000) -> Iterator[Server]:
         yield server
     finally:
         server.stop()
+    assert server.broken == []

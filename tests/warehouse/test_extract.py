@@ -169,6 +169,45 @@ def test_what_is_deleted_or_changed_stops_counting(home: Funnel, server: Server)
     assert_true(home, account)
 
 
+def test_a_deal_in_two_pipelines_re_opened_and_of_a_status_unheard_of(
+    home: Funnel, server: Server
+) -> None:
+    account = server.account
+    account.change_deals(5)
+    deal = account.add_long_deal(101, 1, is_cut=False)
+    changes: list[dict[str, object]] = [
+        {"stage_id": 11, "pipeline_id": 2},
+        {"status": "lost", "lost_reason": "Too slow"},
+        {"status": "open", "lost_reason": None},
+        {"stage_id": 1, "pipeline_id": 1},
+        {"status": "on_hold"},
+    ]
+    for hour, change in enumerate(changes, start=1):
+        deal.change(account.now + timedelta(hours=hour), **change)
+    extract(home)
+    assert_true(home, account)
+    rows = home.query(f"{CHANGES} where deal_id = 101 order by 2, 3")
+    moves = [(key, value) for _, moment, key, value in rows if str(moment) > str(account.now)]
+    assert moves == [
+        *(("pipeline_id", "2"), ("stage_id", "11")),
+        *(("lost_reason", "Too slow"), ("status", "lost")),
+        *(("lost_reason", None), ("status", "open")),
+        *(("pipeline_id", "1"), ("stage_id", "1"), ("status", "on_hold")),
+    ]
+
+
+def test_a_merged_deal_leaves_and_its_target_keeps_its_own(home: Funnel, server: Server) -> None:
+    account = server.account
+    extract(home)
+    account.merge(account.deals[3], account.deals[4])
+    extract(home)
+    assert_true(home, account)
+    account.deals[3].is_forgotten = True  # 30 days later
+    extract(home)
+    assert_true(home, account)
+    assert home.query(f"{CHANGES} where deal_id = 3") == []
+
+
 def test_the_sweep_of_a_dry_run_writes_nothing(home: Funnel, server: Server) -> None:
     summary = extract(home, "--dry-run")
     assert summary["waiting_deals"] == len(server.account.deals)

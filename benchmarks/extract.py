@@ -1,0 +1,112 @@
+"""What `funnel extract` costs: requests, tokens, seconds and memory, against the test server.
+
+PYTHONPATH=tests/support python -m benchmarks.extract --deals 5000 --write
+"""
+
+import argparse
+import json
+import os
+import platform
+import subprocess
+import sys
+import time
+from math import ceil
+from pathlib import Path
+
+from homes import Funnel, running_home
+from pipedrive import Account, Server, serve
+
+BURST = 120
+"""Requests in two seconds that the largest plan allows."""
+
+PAGE = 500
+LIMIT_MB = 200
+MOST_REQUESTS = 1.02
+ROWS = "select count(*) from pipedrive_raw.deal_changes"
+
+
+def main() -> None:
+    """Measure, and write the table where --write is given."""
+    parser = argparse.ArgumentParser()
+    parser.add_argument("--deals", type=int, default=5000)
+    parser.add_argument("--write", action="store_true")
+    arguments = parser.parse_args()
+    account = Account(seed=1, deals=arguments.deals)
+    for activity_id in range(3 * arguments.deals + 1, 5 * arguments.deals + 1):
+        account.add_activity(activity_id)
+    with running_home() as home, serve(account, BURST) as server:
+        server.is_strict = False  # it has two cores to share
+        lines = [measure(home, server, "first extract", len(account.deals))]
+        lines.append(measure(home, server, "again, nothing changed", 0))
+        changed = account.change_deals(arguments.deals // 50)
+        lines.append(measure(home, server, f"after {len(changed)} deals changed", len(changed)))
+        check(home.query(ROWS) == [(len(account.changes()),)], "rows are missing")
+    text = TEXT.format(
+        deals=len(account.deals),
+        activities=len(account.activities),
+        changes=len(account.changes()),
+        cores=os.cpu_count(),
+        system=f"{platform.system()} {platform.machine()}",
+        burst=BURST,
+        lines="\n".join(lines),
+    )
+    print(text)
+    if arguments.write:
+        Path(__file__).with_name("extract.md").write_text(text)
+
+
+TEXT = """\
+# What an extract costs
+
+`make bench-extract` against the test server on {cores} cores, {system}: {deals:,} deals with {changes:,} changes and
+{activities:,} activities, at {burst} requests in two seconds, the limit of the largest plan. The fewest requests that the API allows are one for each
+deal that changed, and one for each page of a list. Goals: at most 2 % more than these, no answer 429, at most 200 MB.
+
+| | requests | fewest | tokens | answers 429 | seconds | memory |
+|---|---|---|---|---|---|---|
+{lines}
+
+Seconds are those of the whole command with the test server on the same machine. A smaller plan takes longer in proportion to its limit.
+"""  # noqa: E501 - lines of a page
+
+
+def measure(home: Funnel, server: Server, name: str, changed: int) -> str:
+    """Return a line about one extract in a process of its own."""
+    account = server.account
+    archived = sum(deal.is_archived for deal in account.deals.values())
+    pages = (ceil((len(account.deals) - archived) / PAGE), ceil(archived / PAGE))
+    fewest = changed + sum(pages) + ceil(len(account.activities) / PAGE) + 6
+    before = server.refused
+    environment = {**home.full_environment(), **server.environment}
+    command = [sys.executable, "-m", "runner.cli", "extract", "--json", "--quiet"]
+    begin = time.monotonic()
+    with subprocess.Popen(
+        [*command, "--burst", str(BURST)],
+        stdout=subprocess.PIPE,
+        env=environment,
+        cwd=home.directory,
+    ) as process:
+        printed = process.stdout.read() if process.stdout else b""
+        _, process.returncode, usage = os.wait4(process.pid, 0)
+    seconds = time.monotonic() - begin
+    check(process.returncode == 0, "the extract failed")
+    summary = json.loads(printed)
+    memory = usage.ru_maxrss / 1024
+    refused = server.refused - before
+    check(refused == 0, "requests were refused")
+    check(memory < LIMIT_MB, "too much memory")
+    check(summary["requests"] <= MOST_REQUESTS * fewest, "too many requests")
+    return (
+        f"| {name} | {summary['requests']:,} | {fewest:,} | {summary['tokens']:,} | {refused} | "
+        f"{seconds:.0f} | {memory:.0f} MB |"
+    )
+
+
+def check(is_true: bool, otherwise: str) -> None:
+    """End where a goal is missed."""
+    if not is_true:
+        raise SystemExit(otherwise)
+
+
+if __name__ == "__main__":
+    main()
