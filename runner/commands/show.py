@@ -68,6 +68,7 @@ def show(
     from runner.show.view import draw_view, read_view
     from runner.show.views import VIEWS
     from runner.text_table import terminal_width
+    from runner.warehouse.completeness import read_completeness
     from runner.warehouse.connection import open_warehouse
 
     console, project, shown = invocation.console, invocation.project, VIEWS[view]
@@ -94,8 +95,13 @@ def show(
             last=last,
             deals_through=find_deals_known_through(connection, project.schema(META)),
         )
+        history = read_completeness(connection, project)
         if names:
             seen = replace(seen, names=read_owner_names(connection, project))
+    if history and history.begin:
+        console.warn(
+            f"the history of deals is complete {history.describe()}; other months may lack deals"
+        )
     if as_csv and seen.warning:
         console.warn(seen.warning)
     text = csv_view(shown, seen, raw=raw) if as_csv else draw_view(shown, seen, terminal_width())

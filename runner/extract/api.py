@@ -37,6 +37,8 @@ _LONGEST_RESET = 60
 _TIMEOUT = (10, 60)
 """Seconds to connect, and between two parts of an answer."""
 
+_TOO_SLOW = "did not answer in time"
+
 
 class BudgetSpent(Exception):  # noqa: N818 - nothing failed
     """No more tokens today, or no more than the user allows."""
@@ -122,7 +124,7 @@ class Api:
                 time.sleep(_PAUSE * 2 ** (attempt - 1) * random.uniform(0.5, 1.5))  # noqa: S311
             answer = self._ask(path, cost, query)
             if isinstance(answer, str):
-                reason, error = answer, FunnelError
+                reason, error = answer, PathError if answer == _TOO_SLOW else FunnelError
                 continue
             if answer.status_code == HTTPStatus.TOO_MANY_REQUESTS:
                 refusals += 1
@@ -201,7 +203,7 @@ class Api:
                 allow_redirects=False,  # which would hand the token to another host
             )
         except requests.Timeout:
-            return "did not answer in time"
+            return _TOO_SLOW
         except requests.RequestException:  # its text may name a proxy's password
             return "could not be reached"
         finally:

@@ -9,11 +9,9 @@ from runner.extract import answers
 from runner.extract.account import Account
 from runner.extract.answers import KEYS, Change, understood
 from runner.extract.api import PAGE, Api, NotFound, Row, asking
-from runner.extract.histories import LOG_TOKENS, read_flow
+from runner.extract.histories import LOG_TOKENS, find_deal, read_flow
 from runner.text_table import TextTable
 from runner.words import plural
-
-_DEAL_PATHS = (("/api/v2/deals", 10), ("/api/v2/deals/archived", 20))
 
 
 @dataclass(frozen=True)
@@ -43,7 +41,10 @@ def probe_deal(account: Account, deal_id: int, burst: int) -> Probe:
 
 
 def _probe(api: Api, deal_id: int) -> Probe:
-    where, row = _find_deal(api, deal_id)
+    found = find_deal(api, deal_id, "open,won,lost,deleted")
+    if not found:
+        raise NotFound(f"deal {deal_id}")
+    where, row = found
     path = f"/api/v1/deals/{deal_id}"
     pages = list(api.pages(f"{path}/changelog", LOG_TOKENS))
     logged = [each for page in pages for each in page]
@@ -80,15 +81,6 @@ def _probe(api: Api, deal_id: int) -> Probe:
 
 
 _STATUSES = ("open", "won", "lost", "deleted")
-
-
-def _find_deal(api: Api, deal_id: int) -> tuple[str, Row]:
-    for path, cost in _DEAL_PATHS:
-        for page in api.pages(path, cost, ids=deal_id, status="open,won,lost,deleted"):
-            for row in page:
-                if row.get("id") == deal_id:
-                    return path, row
-    raise NotFound(f"deal {deal_id}")
 
 
 def _count_kept(rows: Iterable[Row]) -> int:

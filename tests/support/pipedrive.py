@@ -266,6 +266,9 @@ class Server:
         self.faults: dict[str, list[tuple[int, str]]] = {}
         self.asked: Counter[str] = Counter()
         self.refused = 0
+        self.gone_meanwhile: set[int] = set()
+        """Deals deleted once the lists were read: of one asked by its id, none is there."""
+
         self.is_strict = True
         """Whether answers are held against the description; what breaks it is in `broken`."""
 
@@ -274,6 +277,7 @@ class Server:
         """Deals as the lists have them, where these are older than the deal."""
 
         self.delay = 0.0
+        self.slow: set[str] = set()
         self.urls: list[str] = []
         self._moments: deque[float] = deque()
         self._lock = threading.Lock()
@@ -311,8 +315,8 @@ class Server:
 
     def answer(self, url: str, headers: dict[str, str]) -> tuple[int, str, dict[str, str]]:
         """Return status, body and headers of one answer."""
-        time.sleep(self.delay)
         parts = urlsplit(url)
+        time.sleep(1 if parts.path in self.slow else self.delay)
         query = {name: values[0] for name, values in parse_qs(parts.query).items()}
         lowered = {name.lower(): value for name, value in headers.items()}
         with self._lock:
@@ -351,12 +355,12 @@ class Server:
         deals = [
             deal
             for deal in account.deals.values()
-            if not deal.is_forgotten and (not asked or deal.id in asked)
+            if not deal.is_forgotten and (not asked or deal.id in asked - self.gone_meanwhile)
         ]
         if path.startswith("/api/v1/deals/"):
             *_, identity, what = path.split("/")
             deal = account.deals.get(int(identity))
-            if deal is None or deal.is_deleted:
+            if deal is None or deal.is_deleted or deal.id in self.gone_meanwhile:
                 return 404, {"success": False, "error": "Deal not found"}
             return 200, self.flow(deal, query) if what == "flow" else self.changelog(deal, query)
         lists: dict[str, list[Json]] = {

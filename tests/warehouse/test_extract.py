@@ -232,10 +232,9 @@ def test_answers_that_fail_now_and_then_are_asked_for_again(home: Funnel, server
         "/api/v2/activities": [(200, ""), (503, ""), (200, '{"success": true, "data": null}')],
         "/api/v1/users": [(200, '{"success": true, "data": null}')],
         "/api/v1/deals/7/changelog": [(429, "{}"), (200, "null")],
-        "/api/v1/deals/8/changelog": [(404, "{}")],
     }
     summary = extract(home)
-    assert summary["waiting_deals"] == 1  # the deal that was not there for a moment
+    assert summary["waiting_deals"] == 0
     assert set(home.query(ACTIVITIES)) == server.account.all_activities()
     assert home.query("select count(*) from pipedrive_raw.users") == [(4,)]
     extract(home)
@@ -347,6 +346,7 @@ DEAL_FAILURES = {
         "answered 200 without content 6 times for",
     ),
     "no permission": ([(403, '{"success": false}')], "the token may not read"),
+    "no log": ([(404, "{}")], "Pipedrive lists deal"),
     "another shape": ([(200, '{"success": true, "data": [1]}')], "is not what its documentation"),
 }
 
@@ -367,6 +367,33 @@ def test_a_deal_that_cannot_be_read_is_named_and_holds_up_no_other(
     server.asked.clear()
     assert extract(home)["failed_deals"] == 0
     assert server.asked["changelog"] == 1
+    assert_true(home, server.account)
+
+
+def test_a_deal_that_is_deleted_during_the_extract_is_no_failure(
+    home: Funnel, server: Server
+) -> None:
+    server.gone_meanwhile = {7}
+    summary = extract(home)
+    assert (summary["waiting_deals"], summary["failed_deals"]) == (1, 0)
+    server.gone_meanwhile = set()
+    server.account.deals[7].is_deleted = True
+    assert extract(home)["waiting_deals"] == 0
+    assert_true(home, server.account)
+
+
+def test_a_log_that_is_too_slow_holds_up_no_other(
+    home: Funnel, server: Server, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(api, "_TIMEOUT", (5, 0.3))
+    monkeypatch.setattr(api, "_ATTEMPTS", 2)
+    newest = max(server.account.deals.values(), key=lambda deal: (deal.updated, deal.id))
+    server.slow = {path_of_log(newest.id)}
+    outcome = home("extract", *QUICK)
+    assert outcome.returncode == 1
+    assert "did not answer in time 2 times" in outcome.stderr
+    server.slow = set()
+    extract(home)
     assert_true(home, server.account)
 
 
@@ -514,9 +541,14 @@ def test_a_run_reads_the_account_first_under_one_lock(home: Funnel, server: Serv
     assert "The history of 1 deal could not be read" in outcome.stderr
     assert home.query("select count(*) > 0 from pipedrive_reporting.monthly_stats") == [(True,)]
     outcome = home.done(*RUN, "--extract", "--burst", "500", "--json")
+    assert "Warning: the history" not in home.done("show").stderr
+    home.query("update pipedrive_landing.extracts set complete_from = complete_until")
+    shown = home.done("show").stderr
+    assert "Warning: the history of deals is complete through" in shown
     history = json.loads(outcome.stdout)["history"]
     assert history["begin"] is None
     assert_true(home, server.account)
+    home.done(*RUN, "--extract", "--burst", "500")
     assert "history complete through 2" in " ".join(home.done("status").stdout.split())
     server.urls.clear()
     with closing(psycopg2.connect(LocalPostgres(home.home).url())) as connection:

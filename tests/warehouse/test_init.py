@@ -17,6 +17,7 @@ from pathlib import Path
 import pytest
 from homes import ROOT, Funnel
 from pipedrive import API_TOKEN, COMPANY, STAGES, Account, Server, serve
+from servers import TcpPostgres
 
 QUICK = ("--burst", "500")
 
@@ -150,3 +151,15 @@ def test_a_terminal_is_asked(fresh: Funnel) -> None:
     assert API_TOKEN in (fresh.directory / ".env").read_text()
     assert steps(fresh)[0]["kpi_name"] == "Lead Generation"
     assert len({row["kpi_name"] for row in steps(fresh)}) == 8
+
+
+def test_a_database_of_ones_own_is_kept_too(fresh: Funnel) -> None:
+    with TcpPostgres() as postgres:
+        own = replace(fresh, environment={**fresh.environment, **postgres.environment})
+        own.done("init", *OPTIONS, "-t", "prod")
+        text = (fresh.directory / ".env").read_text()
+        assert "FUNNEL_TARGET=prod" in text
+        assert f"PGPASSWORD={postgres.password}" in text
+        extract = json.loads(fresh.done("extract", "--json", *QUICK).stdout)
+        assert extract["added"] > 0
+        assert fresh.query("select nspname from pg_namespace where nspname ~ '^pipedrive'") == []
