@@ -5,6 +5,7 @@ Each row is read as JSON, so that a column which a loader has left out, because 
 is null, and a value is read whatever type the loader has guessed for it.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
@@ -109,89 +110,96 @@ _VALUE = [form.format("value") for form in _VALUES]
 _IS_DELETED = f"({_is('is_deleted', 'deleted')} or {_text('status')} = 'deleted')"
 _NUMERIC_KEYS = "('user_id', 'stage_id', 'pipeline_id', 'value')"
 
-# In the shape of the landing tables; `{rows}` has one column, `landed`.
+# In the shape of the landing tables; `{rows}` has two columns, `landed` and `loaded_at`. Of a row
+# that was landed twice the later one counts. A common table expression that is materialized reads a
+# value once, however often the next step names it.
 _SELECTS = {
     "deals": f"""
-        select distinct on (id) *, update_time as log_of, true as is_whole from (
+        with every as materialized (
             select
                 {_id("id")} as id, {_moment("add_time")} as add_time,
                 {_moment("update_time", "add_time")} as update_time, {_id(*_USER)} as user_id,
                 {_id("stage_id", "stage_id__id")} as stage_id,
                 {_id("pipeline_id", "pipeline_id__id")} as pipeline_id,
                 case when {_IS_DELETED} then 'deleted' else {_text("status")} end as status,
-                {_number(_text(*_VALUE))} as value, {_text("currency")} as currency,
+                {_text(*_VALUE)} as value, {_text("currency")} as currency,
                 {_text("lost_reason")} as lost_reason, {_moment("won_time")} as won_time,
-                {_moment("lost_time")} as lost_time
+                {_moment("lost_time")} as lost_time, loaded_at
             from {{rows}}
-        ) as every order by id, update_time desc nulls last
+        )
+        select distinct on (id)
+            id, add_time, update_time, user_id, stage_id, pipeline_id, status,
+            {_number("value")} as value, currency, lost_reason, won_time, lost_time,
+            update_time as log_of, true as is_whole
+        from every order by id, update_time desc nulls last, loaded_at desc
     """,
     "deal_changelog": f"""
+        with every as materialized (
+            select
+                {_id("item_id", "deal_id")} as deal_id, {_id("id")} as number,
+                {_moment("log_time", "time")} as changed_at,
+                case landed ->> 'field_key' when 'owner_id' then 'user_id'
+                    else landed ->> 'field_key' end as field_key,
+                {_text(*_OLD)} as old_value, {_text(*_NEW)} as new_value
+            from {{rows}} where landed ->> 'field_key' = any({{keys}} || array['owner_id'])
+        ),
+        plain as (
+            select
+                deal_id, number, changed_at, field_key,
+                case when field_key in {_NUMERIC_KEYS} then {_number("old_value")}
+                    else old_value end as old_value,
+                case when field_key in {_NUMERIC_KEYS} then {_number("new_value")}
+                    else new_value end as new_value
+            from every
+        )
         select
             deal_id,
             row_number() over (partition by deal_id order by changed_at, max(number)) as place,
             changed_at, field_key, old_value, new_value
-        from (
-            select
-                {_id("item_id", "deal_id")} as deal_id, {_id("id")} as number,
-                {_moment("log_time", "time")} as changed_at, field_key,
-                case when field_key in {_NUMERIC_KEYS} then {_number(_text(*_OLD))}
-                    else {_text(*_OLD)} end as old_value,
-                case when field_key in {_NUMERIC_KEYS} then {_number(_text(*_NEW))}
-                    else {_text(*_NEW)} end as new_value
-            from (
-                select landed, case landed ->> 'field_key' when 'owner_id' then 'user_id'
-                    else landed ->> 'field_key' end as field_key
-                from {{rows}}
-            ) as named
-        ) as every
-        where field_key = any({{keys}})
-        group by deal_id, changed_at, field_key, old_value, new_value
+        from plain group by deal_id, changed_at, field_key, old_value, new_value
     """,
     "activities": f"""
-        select distinct on (id) id, type, user_id, deal_id, done, due_date, due_time from (
-            select
-                {_id("id")} as id, {_text("type")} as type, {_moment("update_time")} as changed_at,
+        select id, type, user_id, deal_id, done, due_date, due_time from (
+            select distinct on ({_id("id")})
+                {_id("id")} as id, {_text("type")} as type,
                 {_id("owner_id", "user_id", "assigned_to_user_id")} as user_id,
                 {_id("deal_id")} as deal_id, {_is("done")} as done,
                 cast(cast({_text("due_date")} as timestamptz) as date) as due_date,
-                cast({_text("due_time")} as time) as due_time
+                cast({_text("due_time")} as time) as due_time,
+                {_is("is_deleted", "deleted")}
+                or not coalesce(cast({_text("active_flag")} as boolean), true) as is_gone
             from {{rows}}
-            where not {_is("is_deleted", "deleted")}
-                and coalesce(cast({_text("active_flag")} as boolean), true)
-        ) as every order by id, changed_at desc nulls last
+            order by {_id("id")}, {_moment("update_time")} desc nulls last, loaded_at desc
+        ) as latest where not is_gone
     """,
     "activity_types": f"""
-        select distinct on (id) * from (
-            select {_id("id")} as id, {_text("name")} as name, {_is("active_flag")} as active,
-                {_text("key_string")} as type
-            from {{rows}}
-        ) as every order by id
+        select distinct on ({_id("id")})
+            {_id("id")} as id, {_text("name")} as name, {_is("active_flag")} as active,
+            {_text("key_string")} as type
+        from {{rows}} order by {_id("id")}, loaded_at desc
     """,
     "stages": f"""
-        select distinct on (id) * from (
-            select {_id("id")} as id, {_text("name")} as name, {_id("pipeline_id")} as pipeline_id
-            from {{rows}}
-        ) as every order by id
+        select distinct on ({_id("id")})
+            {_id("id")} as id, {_text("name")} as name, {_id("pipeline_id")} as pipeline_id
+        from {{rows}} order by {_id("id")}, loaded_at desc
     """,
     "pipelines": f"""
-        select distinct on (id) * from (
-            select {_id("id")} as id, {_text("name")} as name from {{rows}}
-        ) as every order by id
+        select distinct on ({_id("id")}) {_id("id")} as id, {_text("name")} as name
+        from {{rows}} order by {_id("id")}, loaded_at desc
     """,
     "users": f"""
-        select distinct on (id) * from (
-            select {_id("id")} as id, {_text("name")} as name, {_text("email")} as email,
-                {_moment("modified")} as modified
-            from {{rows}}
-        ) as every order by id
+        select distinct on ({_id("id")})
+            {_id("id")} as id, {_text("name")} as name, {_text("email")} as email,
+            {_moment("modified")} as modified
+        from {{rows}} order by {_id("id")}, loaded_at desc
     """,
     "fields": f"""
-        select distinct on (field_key) * from (
-            select {_text("field_code", "key")} as field_key, {_text("field_name", "name")} as name,
-                case jsonb_typeof(landed -> 'options') when 'string'
-                    then cast(landed ->> 'options' as jsonb) else landed -> 'options' end as options
-            from {{rows}}
-        ) as every where field_key = any({{keys}}) order by field_key
+        select distinct on ({_text("field_code", "key")})
+            {_text("field_code", "key")} as field_key, {_text("field_name", "name")} as name,
+            case jsonb_typeof(landed -> 'options') when 'string'
+                then cast(landed ->> 'options' as jsonb) else landed -> 'options' end as options
+        from {{rows}} where {_text("field_code", "key")} = any({{keys}})
+        order by {_text("field_code", "key")}, loaded_at desc
     """,
 }
 
@@ -290,19 +298,19 @@ def _read_tables(cursor: Cursor, schema: str, layout: Layout) -> datetime | None
         there = [each for each in names if _exists(cursor.connection, schema, each)]
         cursor.execute(
             sql.SQL("create temporary table {} on commit drop as " + _SELECTS[table]).format(
-                sql.Identifier(table), rows=_rows(schema, there), keys=sql.Literal(list(KEYS))
+                sql.Identifier(table),
+                rows=_rows(schema, there, layout),
+                keys=sql.Literal(list(KEYS)),
             )
         )
         cursor.execute(sql.SQL("analyze {}").format(sql.Identifier("pg_temp", table)))
-    moments = sql.SQL(f"select max({layout.loaded_at}) from {{}}").format(
-        _rows(schema, [layout.changes, layout.deals[0], "activities"])
-    )
-    cursor.execute(moments)
+    landed = _rows(schema, [layout.changes, *layout.deals[:1], "activities"], layout)
+    cursor.execute(sql.SQL("select max(loaded_at) from {}").format(landed))
     (loaded_at,) = cursor.fetchone() or (None,)
     return loaded_at  # type: ignore[no-any-return]
 
 
-def _rows(schema: str, tables: list[str]) -> sql.Composable:
+def _rows(schema: str, tables: Sequence[str], layout: Layout) -> sql.Composable:
     selects = [
         sql.SQL("select to_jsonb(source) as landed from {} as source").format(
             sql.Identifier(schema, table)
@@ -310,7 +318,9 @@ def _rows(schema: str, tables: list[str]) -> sql.Composable:
         for table in tables
     ]
     nothing = sql.SQL("select cast(null as jsonb) as landed where false")
-    return sql.SQL("({}) as rows").format(sql.SQL(" union all ").join(selects or [nothing]))
+    return sql.SQL("(select landed, {} as loaded_at from ({}) as every) as rows").format(
+        sql.SQL(layout.loaded_at), sql.SQL(" union all ").join(selects or [nothing])
+    )
 
 
 def _refuse_vanished(cursor: Cursor, project: Project) -> None:

@@ -6,7 +6,7 @@ to read: types that dlt guesses from the first row, rows that were landed twice,
 
 import json
 from collections.abc import Callable, Mapping, Sequence
-from datetime import datetime, timezone
+from datetime import datetime, timedelta, timezone
 
 from pipedrive import PIPELINES, STAGES, TYPES, Account, Json, show_deal, show_log
 from psycopg2 import sql
@@ -91,10 +91,16 @@ def write_airbyte(cursor: Cursor, account: Account) -> None:
             for deal in _deals(account, archived=archived)
         ]
         older = [
-            {**row, "stage_id": 1, "update_time": row["add_time"]} for row in rows[:5]
+            {
+                **row,
+                "stage_id": 1,
+                "update_time": row["add_time"],
+                "_airbyte_extracted_at": LOADED_AT - timedelta(days=1),
+            }
+            for row in rows[:5]
         ]  # appended, not replaced
         kinds = {"add_time": "timestamptz", "custom_fields": "jsonb", "value": "numeric"}
-        _write(cursor, table, [*older, *rows], kinds)
+        _write(cursor, table, [*rows, *older], kinds)
     flow = [{**row, "new_value": _text(row["new_value"]), **extracted} for row in _flow(account)]
     _write(cursor, "deal_flow", [*flow, *flow[:20]], {})
     _write_lists(cursor, account, extracted)
@@ -134,9 +140,13 @@ def _flow(account: Account, *, archived: bool | None = None) -> list[Json]:
 
 def _write_lists(cursor: Cursor, account: Account, more: Mapping[str, object]) -> None:
     activities = [
-        {**vars(each), "active_flag": True, **more} for each in account.activities.values()
+        {**vars(each), "active_flag": True, "update_time": None, **more}
+        for each in account.activities.values()
     ]
-    gone = [{**activities[0], "id": 10**6, "active_flag": False}]
+    gone = [  # landed before it was deleted, and once more since
+        {**activities[0], "id": 10**6, "active_flag": is_there, "update_time": f"{day}T10:00:00Z"}
+        for day, is_there in (("2024-02-01", False), ("2024-01-01", True))
+    ]
     stages = [
         {"id": key, "name": name, "pipeline_id": pipeline, **more}
         for key, (name, pipeline) in STAGES.items()
