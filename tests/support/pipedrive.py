@@ -285,6 +285,7 @@ class Server:
 
         class Handler(BaseHTTPRequestHandler):
             protocol_version = "HTTP/1.1"
+            disable_nagle_algorithm = True  # else each answer waits 40 ms for its second packet
 
             def do_GET(self) -> None:  # noqa: N802
                 status, body, headers = server.answer(self.path, dict(self.headers))
