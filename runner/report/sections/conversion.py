@@ -40,7 +40,7 @@ def make(data: ReportData) -> Section:
     grid = Grid(
         columns=[
             GridColumn(
-                f"{month:%b}{'*' * _is_young(found)} {month:%Y}",
+                f"{month:%b}{'*' * _is_young(found)} ’{month:%y}",
                 count(_created(found)),
                 is_faded=_is_young(found),
             )
