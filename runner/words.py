@@ -27,8 +27,13 @@ def percent(rate: float | None) -> str:
     return "" if rate is None else f"{rate:.0%}"
 
 
+def money(amount: float | None, currency: str | None) -> str:
+    """Return an amount in its currency, if one is recorded: 'EUR 12,345'."""
+    return " ".join(filter(None, (currency, rounded(amount)))) if amount is not None else ""
+
+
 def rounded(number: float | None) -> str:
-    """Return an expectation, or money in no currency, as none is recorded: '12,345'."""
+    """Return an expectation, or money whose currency is not known: '12,345'."""
     return "" if number is None else f"{number:,.0f}"
 
 

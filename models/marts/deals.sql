@@ -1,5 +1,45 @@
 with
 
+currency_changes as (
+
+    select
+        deal_id,
+        change_time,
+        upper(trim(new_value)) as currency
+    from {{ ref('deal_staging') }}
+    where
+        field = 'currency'
+        and deal_id is not null
+        and {{ is_known('change_time') }}
+
+),
+
+last_currency_changes as (
+
+    select
+        deal_id,
+        max(change_time) as change_time
+    from currency_changes
+    group by deal_id
+
+),
+
+-- One row per deal by its grouping: who does not ask for the currency does not wait for it.
+currencies as (
+
+    select
+        changes.deal_id,
+        max(case when {{ matches('changes.currency', '[A-Z]{3}') }} then changes.currency end)
+            as currency
+    from currency_changes as changes
+    inner join last_currency_changes as last_changes
+        on
+            changes.deal_id = last_changes.deal_id
+            and changes.change_time = last_changes.change_time
+    group by changes.deal_id
+
+),
+
 deals as (
 
     select
@@ -13,7 +53,7 @@ deals as (
 )
 
 select
-    deal_id,
+    deals.deal_id,
     created_at,
     owner_id,
     status,
@@ -30,6 +70,7 @@ select
     lost_after_won_at,
     deleted_at,
     value,
+    currencies.currency,
     lives_count,
     loss_count,
     last_moved_at,
@@ -38,3 +79,5 @@ select
     {{ dbt.datediff('moved_day', 'today', 'day') }}
         as days_since_last_movement
 from deals
+left join currencies
+    on deals.deal_id = currencies.deal_id

@@ -46,6 +46,7 @@ _ON_HOLD = 10
 _LAST_STAGE = 9
 _PROPOSAL = 4
 _ONBOARDING = 7
+_FOREIGN = 7  # one deal of so many is in another currency
 _SMALLEST_VALUE = 250
 # By stage: the share that goes on, and the days until then, at least and at most.
 _ADVANCE = {
@@ -270,7 +271,7 @@ def _detour(account: _Account, deal_id: int, stage: int, at: datetime) -> dateti
 
 
 def _as_in_a_richer_account(changes: Iterable[_Change], chance: _Chance) -> list[_Change]:
-    """Add what some accounts record: status, value, and the second creation of a deal begun again.
+    """Add what some accounts record: status, value with its currency, and a deal created again.
 
     From chances of its own, so that what the deals do stays as it is without it.
     """
@@ -285,6 +286,8 @@ def _as_in_a_richer_account(changes: Iterable[_Change], chance: _Chance) -> list
         if (is_begun and chance.happens(0.93)) or (is_offered and chance.happens(0.4)):
             value = _SMALLEST_VALUE * chance.whole(1, 10) * chance.whole(1, 10)
             recorded.append(replace(change, field_key="value", value=str(value)))
+            code = "EUR" if change.deal_id % _FOREIGN else "USD"
+            recorded.append(replace(change, field_key="currency", value=code))
         if change.field_key == "lost_reason":
             lost.add(change.deal_id)
             recorded.append(replace(change, field_key="status", value="lost"))

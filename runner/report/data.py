@@ -17,6 +17,7 @@ from runner.months.state import read_state
 from runner.months.status import read_load_times
 from runner.project import ANALYTICS, STAGING, Project
 from runner.report.goals import Goal, find_target, read_goals
+from runner.report.money import OpenValue, read_open_values
 from runner.show.opening import part_through, read_opening
 from runner.show.rows import (
     ForecastBacktest,
@@ -30,6 +31,7 @@ from runner.show.rows import (
     StepForecast,
     StepVelocity,
     WinRate,
+    WonValue,
     plain,
     read_owner_names,
     read_rows,
@@ -108,6 +110,8 @@ class ReportData:
         velocity: Days in a step, of the months compared.
         losses: The losses of the month.
         win_rates: The deals closed in the last two years.
+        won_values: What the deals won in the months compared brought, by currency.
+        open_values: What the open deals are worth, by currency, as of the reference date.
         owners: Deals by owner, of the last year.
         stalled_steps: Stalled deals per step, as of the reference date.
         stalled_longest: Those that have not moved for longest.
@@ -129,6 +133,8 @@ class ReportData:
     velocity: Sequence[StepVelocity] = ()
     losses: Sequence[LossCount] = ()
     win_rates: Sequence[WinRate] = ()
+    won_values: Sequence[WonValue] = ()
+    open_values: Sequence[OpenValue] = ()
     owners: Sequence[OwnerTotal] = ()
     stalled_steps: Sequence[StalledStep] = ()
     stalled_longest: Sequence[StalledDeal] = ()
@@ -258,6 +264,8 @@ def read_report(
             conversion=read_rows(connection, project, StepConversion, period(TREND_MONTHS), known),
             losses=read_rows(connection, project, LossCount, period(1), known),
             win_rates=read_rows(connection, project, WinRate, period(TREND_MONTHS), known),
+            won_values=read_rows(connection, project, WonValue, period(_COMPARED_MONTHS), known),
+            open_values=read_open_values(connection, project),
             stalled_steps=stalled_steps,
             stalled_longest=stalled_longest,
             forecast=read_rows(connection, project, StepForecast),
@@ -292,6 +300,7 @@ def _take_month(found: ReportData, owners: Sequence[OwnerCount], month: date) ->
         velocity=ending(found.velocity, _COMPARED_MONTHS),
         losses=ending(found.losses, 1),
         win_rates=ending(found.win_rates, TREND_MONTHS),
+        won_values=ending(found.won_values, _COMPARED_MONTHS),
         owners=[OwnerTotal(owner_id, deals) for owner_id, deals in totals.items()],
     )
 

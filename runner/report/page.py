@@ -2,6 +2,7 @@
 
 import base64
 import hashlib
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import date
@@ -59,6 +60,7 @@ def _render_month(data: ReportData) -> str:
         "month.html",
         notices=make_notices(data),
         tiles=make_tiles(data),
+        money=make_money(data),
         sections=make_sections(data),
         shades=SHADES,
     )
@@ -125,7 +127,9 @@ def make_tiles(data: ReportData) -> list[Tile]:
             [
                 *deals_to,
                 *sentences.against_goal(
-                    None if rate is None else rate / 100, data.target(WIN_RATE), words.percent
+                    None if rate is None or data.deals_through else rate / 100,
+                    data.target(WIN_RATE),
+                    words.percent,
                 ),
                 *(
                     sentences.measure_against(
@@ -150,6 +154,64 @@ def make_tiles(data: ReportData) -> list[Tile]:
         ),
         _make_open_tile(data),
     ]
+
+
+def make_money(data: ReportData) -> list[Tile]:
+    """Return what deals brought, and what the open ones are worth, in each currency by itself.
+
+    The currency of most deals comes first and is compared; deals without a currency come last.
+    """
+    deals: Counter[str | None] = Counter()
+    for won in data.won_values:
+        deals[won.currency] += won.valued_deals_count
+    for found in data.open_values:
+        deals[found.currency] += found.valued_deals_count
+    currencies = [currency for currency in deals if deals[currency]]
+    currencies.sort(key=lambda currency: (currency is None, -deals[currency], currency))
+    if not currencies:
+        return []
+    rows = {(row.currency, row.month): row for row in data.won_values}
+    months = (data.month, data.previous_month, data.year_before)
+    is_compared = data.deals_through is None and data.won_in(data.month) is not None
+    tiles = []
+    for label, column in (("Value of {} won", "won_value"), ("Average of {} won", "average_value")):
+        found_in = {
+            key: (getattr(row, column), row.valued_deals_count)
+            for key, row in rows.items()
+            if row.valued_deals_count
+        }
+        now, *before = [found_in.get((currencies[0], month), (None, 0)) for month in months]
+        changes = [
+            sentences.value_against(now, then, month)
+            for then, month in zip(before, months[1:], strict=True)
+        ]
+        amounts = [(at, *found_in.get((at, data.month), (None, 0))) for at in currencies]
+        tiles.append(
+            _make_amounts(label, amounts, changes if is_compared else _to(data.deals_through))
+        )
+    if not data.is_past:
+        worth = {row.currency: (row.open_value, row.valued_deals_count) for row in data.open_values}
+        amounts = [(at, *worth.get(at, (None, 0))) for at in currencies]
+        as_of = f"as of {words.long_date(data.trust.reference_date)}"
+        tiles.append(_make_amounts("Value of {} open", amounts, [as_of]))
+    return tiles
+
+
+def _make_amounts(
+    label: str,
+    amounts: Sequence[tuple[str | None, float | None, int]],
+    changes: Sequence[str],
+) -> Tile:
+    """Return a tile of one amount, its deals put into the label, and those in other currencies."""
+    (first, value, deals), *others = amounts
+    more = [
+        f"{words.money(amount, currency)}{_of(number)}"
+        for currency, amount, number in others
+        if number
+    ]
+    return Tile(
+        label.format(words.plural(deals, "deal")), words.money(value, first), [*changes, *more]
+    )
 
 
 def _make_open_tile(data: ReportData) -> Tile:

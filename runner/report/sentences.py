@@ -263,6 +263,15 @@ def count_against(now: int | None, before: int | None, month: date) -> str:
     return f"{signed_percent((now - before) / before)} on {short_month(month)}"
 
 
+def value_against(now: Measure, before: Measure, month: date) -> str:
+    """Return how an amount compares with that of another month, in per cent if it is of enough."""
+    if now[0] is None or before[0] is None:
+        return f"none to compare with in {short_month(month)}"
+    if min(now[1], before[1]) < FEWEST or not before[0]:
+        return f"{rounded(before[0])} in {short_month(month)}"
+    return f"{signed_percent((now[0] - before[0]) / before[0])} on {short_month(month)}"
+
+
 def measure_against(now: Measure, before: Measure, unit: str, month: date) -> str:
     """Return how a measure in some unit compares with that of another month."""
     if now[0] is None or before[0] is None:

@@ -140,6 +140,21 @@ class WinRate(ModelRow):
 
 
 @dataclass(frozen=True)
+class WonValue(ModelRow):
+    """What the deals won in a month brought, in one currency."""
+
+    model: ClassVar[str] = "won_value_monthly"
+    order: ClassVar[tuple[str, ...]] = ("month", "currency")
+
+    month: date
+    currency: str | None
+    won_deals_count: int
+    valued_deals_count: int
+    won_value: float | None
+    average_value: float | None
+
+
+@dataclass(frozen=True)
 class OwnerCount(ModelRow):
     """How many deals of an owner entered a step in a month; deals_count can be added up."""
 

@@ -76,7 +76,7 @@ COLUMNS = {
         "deal_id, created_at, owner_id, status, current_kpi_name, current_funnel_step,"
         " current_step_order, current_step_entered_at, furthest_kpi_name, furthest_funnel_step,"
         " furthest_step_order, lost_at, lost_reason, won_at,"
-        " lost_after_won_at, deleted_at, value, lives_count, loss_count,"
+        " lost_after_won_at, deleted_at, value, currency, lives_count, loss_count,"
         " last_moved_at, age_days, days_since_last_movement"
     ),
     "funnel_conversion": (
@@ -91,6 +91,9 @@ COLUMNS = {
     "losses_monthly": "month, kpi_name, funnel_step, step_order, lost_reason, deals_count",
     "win_rate_monthly": (
         "month, won_deals_count, lost_deals_count, lost_after_won_deals_count, win_rate"
+    ),
+    "won_value_monthly": (
+        "month, currency, won_deals_count, valued_deals_count, won_value, average_value"
     ),
     "stage_win_rates": (
         "month, kpi_name, horizon_months, judged_visits_count, won_visits_count, win_rate"
@@ -309,6 +312,7 @@ CHANGES = (
         ("value", "1e99"),
         ("value", "1,5"),
     ),
+    *(("currency", "EUR"), ("currency", " usd "), ("currency", ""), ("currency", "euro")),
     *(("value", "999999999999.9999"), ("value", "1e12"), ("value", "-0"), ("value", "5.")),
     *(("pipeline_id", "1"), (None, "5")),
 )

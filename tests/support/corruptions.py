@@ -1168,6 +1168,7 @@ _BUILT = (
             "stage_win_rates_keeps_its_types",
             "step_velocity_keeps_its_types",
             "win_rate_monthly_keeps_its_types",
+            "won_value_monthly_keeps_its_types",
         ),
     ),
     Corruption(

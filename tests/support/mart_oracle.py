@@ -194,6 +194,7 @@ def deals(raw: Raw, rules: Rules) -> list[Row]:
                 deal.lost_after_won_at if deal.state == "lost after won" else None,
                 ended_at if deal.status == "deleted" else None,
                 deal.value,
+                currency(raw, deal, rules),
                 deal.life,
                 [closing.outcome for closing in deal.closings].count("lost"),
                 moved_at(deal),
@@ -202,6 +203,19 @@ def deals(raw: Raw, rules: Rules) -> list[Row]:
             )
         )
     return rows
+
+
+def currency(raw: Raw, deal: Deal, rules: Rules) -> str | None:
+    """The last currency recorded of a deal; of two at one moment the later in the alphabet."""
+    recorded = [
+        (row.change_time, clean(row.new_value).upper())
+        for row in raw.deal_changes
+        if clean(row.changed_field_key) == "currency" and row.deal_id == deal.deal_id
+        if row.change_time and local_day(row.change_time, rules.zone) <= rules.as_of
+    ]
+    last = max((at for at, _ in recorded), default=None)
+    codes = [code for at, code in recorded if at == last and re.fullmatch("[A-Z]{3}", code)]
+    return max(codes, default=None)
 
 
 def moved_at(deal: Deal) -> datetime:
@@ -291,6 +305,22 @@ def win_rate_monthly(raw: Raw, rules: Rules) -> list[Row]:
     for month, ends in months.items():
         won, lost = ends.count("won"), ends.count("lost")
         rows.append((month, won, lost, ends.count("lost after won"), ratio(won, won + lost)))
+    return rows
+
+
+def won_value_monthly(raw: Raw, rules: Rules) -> list[Row]:
+    """What the deals that are won now brought, by month and currency."""
+    months: dict[tuple[date, str | None], list[Decimal | None]] = {}
+    for deal in deals_known(raw, rules):
+        if deal.status == "won" and deal.attempt.ended_at:
+            month = local_month(deal.attempt.ended_at, rules).first_day
+            months.setdefault((month, currency(raw, deal, rules)), []).append(deal.value)
+    rows: list[Row] = []
+    for key, found in months.items():
+        values = [value for value in found if value is not None]
+        won = sum(values, Decimal()) if values else None
+        average = None if won is None else rounded(Fraction(won) / len(values), 2)
+        rows.append((*key, len(found), len(values), won, average))
     return rows
 
 

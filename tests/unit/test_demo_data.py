@@ -11,7 +11,7 @@ import pytest
 
 from runner.raw.demo_data import DemoSummary, write_demo
 
-FINGERPRINT = "94775d467be5a502284920bed0cba02338eebe8745fe1c5de2520be9411976f6"
+FINGERPRINT = "03f4d083941ea96bb88c5fa9769f5ef685e26e936df6c6c8f9d45c9dcd183af4"
 FUNNEL = [str(stage) for stage in range(1, 10)]
 
 

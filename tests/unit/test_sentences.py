@@ -11,7 +11,8 @@ from runner.report import sentences
 from runner.report.data import OwnerTotal, ReportData, StalledStep, Trust
 from runner.report.figures import Bars
 from runner.report.goals import Goal, find_target
-from runner.report.page import make_notices, make_tiles
+from runner.report.money import OpenValue
+from runner.report.page import make_money, make_notices, make_tiles
 from runner.report.sections import make_sections
 from runner.report.steps import compare_steps
 from runner.show.rows import (
@@ -21,6 +22,7 @@ from runner.show.rows import (
     StepForecast,
     StepVelocity,
     WinRate,
+    WonValue,
 )
 from runner.show.sentences import deals_behind, expected_wins, not_known_yet
 
@@ -565,6 +567,60 @@ def test_goals_are_said_beside_the_numbers() -> None:
     assert "seeds/goals.csv sets goals for wins: no step of the funnel, nor win_rate." in notices
     part = with_changes(report(last_day=date(2024, 3, 10)), goals=goals)
     assert not [said for said in make_tiles(part)[0].changes if "goal" in said]
+
+
+def won(month: date, currency: str | None, deals: int, value: float | None) -> WonValue:
+    average = value / deals if value and deals else None
+    return WonValue(month, currency, deals, deals if value else 0, value, average)
+
+
+def test_money_is_never_added_across_currencies() -> None:
+    rows = [
+        won(MARCH, "EUR", 10, 1_000.0),
+        won(date(2024, 2, 1), "EUR", 5, 800.0),
+        won(MARCH, "USD", 2, 50.0),
+        won(MARCH, None, 1, 7.0),
+        won(MARCH, "CHF", 3, None),
+    ]
+    data = with_changes(report(), won_values=rows, open_values=[OpenValue("USD", 4, 90.0)])
+    assert [(tile.label, tile.value, *tile.changes) for tile in make_money(data)] == [
+        (
+            "Value of 10 deals won",
+            "EUR 1,000",
+            "+25% on Feb 2024",
+            "none to compare with in Mar 2023",
+            "USD 50 of 2 deals",
+            "7 of 1 deal",
+        ),
+        (
+            "Average of 10 deals won",
+            "EUR 100",
+            "−38% on Feb 2024",
+            "none to compare with in Mar 2023",
+            "USD 25 of 2 deals",
+            "7 of 1 deal",
+        ),
+        ("Value of 0 deals open", "", "as of 31 March 2024", "USD 90 of 4 deals"),
+    ]
+    past = with_changes(data, trust=replace(data.trust, reference_date=date(2024, 6, 30)))
+    assert [tile.label for tile in make_money(past)] == [
+        "Value of 10 deals won",
+        "Average of 10 deals won",
+    ]
+    assert make_money(report()) == []
+
+
+@pytest.mark.parametrize(
+    ("now", "before", "said"),
+    [
+        ((110.0, 9), (100.0, 9), "+10% on Mar 2024"),
+        ((110.0, 9), (100.0, 4), "100 in Mar 2024"),
+        ((None, 0), (100.0, 9), "none to compare with in Mar 2024"),
+        ((110.0, 9), (0.0, 9), "0 in Mar 2024"),
+    ],
+)
+def test_value_against(now: sentences.Measure, before: sentences.Measure, said: str) -> None:
+    assert sentences.value_against(now, before, MARCH) == said
 
 
 def test_no_steps_saw_more_or_fewer() -> None:

@@ -621,8 +621,7 @@ def test_the_numbers_of_the_page_are_those_of_the_tables(
         forecast = demo.query(
             """
             select kpi_name, open_deals_count::text, to_char(win_rate * 100, 'FM990') || '%',
-                to_char(median_days_to_win, 'FM9990.0'), to_char(expected_wins, 'FM9990.0'),
-                to_char(open_value, 'FM999,999,990'), to_char(expected_value, 'FM999,999,990')
+                to_char(median_days_to_win, 'FM9990.0'), to_char(expected_wins, 'FM9990.0')
             from pipedrive_analytics.pipeline_forecast
             where open_deals_count > 0 and expected_wins is not null
             order by step_order
@@ -663,7 +662,8 @@ def test_the_headline_compares_with_last_month_and_last_year(
     )
     with open_page(browser, reports["demo"].path) as opened:
         tiles: list[list[str]] = opened.page.eval_on_selector_all(
-            ".tile", "tiles => tiles.map(tile => [...tile.children].map(part => part.innerText))"
+            ".tiles:not(.money) .tile",
+            "tiles => tiles.map(tile => [...tile.children].map(part => part.innerText))",
         )
     assert tiles[0][1:] == [
         f"{now}",
@@ -672,6 +672,49 @@ def test_the_headline_compares_with_last_month_and_last_year(
     ]
     assert [tile[1] for tile in tiles[1:3]] == [str(won), rate]
     assert tiles[4][1:3] == [str(open_deals), f"{stalled} stalled"]
+
+
+def test_money_stands_on_top_in_each_currency_by_itself(
+    demo: Funnel, browser: Browser, reports: dict[str, Report]
+) -> None:
+    won = demo.query(
+        """
+        select
+            currency, to_char(won_value, 'FM999,999,990'), to_char(average_value, 'FM999,999,990'),
+            valued_deals_count
+        from pipedrive_analytics.won_value_monthly
+        where month = '2024-12-01' and valued_deals_count > 0 order by currency
+        """
+    )
+    worth = demo.query(
+        """
+        select currency, to_char(sum(value), 'FM999,999,990'), count(value)
+        from pipedrive_analytics.deals
+        where status = 'open' and current_kpi_name is not null and value is not null
+        group by 1 order by 1
+        """
+    )
+    assert [row[0] for row in won] == [row[0] for row in worth] == ["EUR", "USD"]
+
+    def plural(deals: object) -> str:
+        return f"{deals} deal{'' if deals == 1 else 's'}"
+
+    with open_page(browser, reports["demo"].path) as opened:
+        tiles: list[list[str]] = opened.page.eval_on_selector_all(
+            ".money .tile",
+            "tiles => tiles.map(tile => [...tile.children].map(part => part.innerText))",
+        )
+    (_, value, average, deals), (_, other, other_average, other_deals) = won
+    assert [tile[:2] for tile in tiles] == [
+        [f"Won value of {plural(deals)}", f"EUR {value}"],
+        [f"Average won deal of {plural(deals)}", f"EUR {average}"],
+        [f"Value of open deals of {plural(worth[0][2])}", f"EUR {worth[0][1]}"],
+    ]
+    assert [tile[-1] for tile in tiles] == [
+        f"USD {other} of {plural(other_deals)}",
+        f"USD {other_average} of {plural(other_deals)}",
+        f"USD {worth[1][1]} of {plural(worth[1][2])}",
+    ]
 
 
 def test_the_charts_hold_the_numbers_of_their_tables(

@@ -47,12 +47,15 @@ def make(data: ReportData) -> Section:
 
 
 def _list_steps(data: ReportData) -> Table:
-    has_value = any(row.open_value is not None for row in data.forecast)
+    # Amounts of several currencies cannot be added up.
+    currencies = [value.currency for value in data.open_values]
+    has_value = len(currencies) == 1
+    unit = f", {currencies[0]}" if has_value and currencies[0] else ""
     return Table(
         "What to expect of the open deals",
         (
             *("Step", "Open", "Win rate", "Days to win", "Expected wins"),
-            *(("Open value", "Expected value") if has_value else ()),
+            *((f"Open value{unit}", f"Expected value{unit}") if has_value else ()),
         ),
         [
             (

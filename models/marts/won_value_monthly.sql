@@ -1,0 +1,22 @@
+with
+
+won_deals as (
+
+    select
+        currency,
+        value,
+        {{ local_month('won_at') }} as month
+    from {{ ref('deals') }}
+    where status = 'won'
+
+)
+
+select
+    month,
+    currency,
+    count(*) as won_deals_count,
+    count(value) as valued_deals_count,
+    cast(sum(value) as numeric(18, 2)) as won_value,
+    cast(round(avg(value), 2) as numeric(18, 2)) as average_value
+from won_deals
+group by month, currency
