@@ -171,6 +171,7 @@ def furthest_step(raw: Raw, deal: Deal) -> Step | None:
 
 def deals(raw: Raw, rules: Rules) -> list[Row]:
     """One row per deal."""
+    known = currencies(raw, rules)
     rows: list[Row] = []
     for deal in deals_known(raw, rules):
         last = deal.position
@@ -194,7 +195,7 @@ def deals(raw: Raw, rules: Rules) -> list[Row]:
                 deal.lost_after_won_at if deal.state == "lost after won" else None,
                 ended_at if deal.status == "deleted" else None,
                 deal.value,
-                currency(raw, deal, rules),
+                known.get(deal.deal_id),
                 deal.life,
                 [closing.outcome for closing in deal.closings].count("lost"),
                 moved_at(deal),
@@ -205,17 +206,29 @@ def deals(raw: Raw, rules: Rules) -> list[Row]:
     return rows
 
 
-def currency(raw: Raw, deal: Deal, rules: Rules) -> str | None:
-    """The last currency recorded of a deal; of two at one moment the later in the alphabet."""
-    recorded = [
-        (row.change_time, clean(row.new_value).upper())
-        for row in raw.deal_changes
-        if clean(row.changed_field_key) == "currency" and row.deal_id == deal.deal_id
-        if row.change_time and local_day(row.change_time, rules.zone) <= rules.as_of
-    ]
-    last = max((at for at, _ in recorded), default=None)
-    codes = [code for at, code in recorded if at == last and re.fullmatch("[A-Z]{3}", code)]
-    return max(codes, default=None)
+def currencies(raw: Raw, rules: Rules) -> dict[int, str | None]:
+    """The last currency recorded of each deal; of two at one moment the later in the alphabet."""
+    recorded: dict[int, list[tuple[datetime, str]]] = {}
+    for row in raw.deal_changes:
+        if (
+            row.deal_id is not None
+            and row.change_time
+            and clean(row.changed_field_key) == "currency"
+        ):
+            if local_day(row.change_time, rules.zone) <= rules.as_of:
+                change = (row.change_time, clean(row.new_value).upper())
+                recorded.setdefault(row.deal_id, []).append(change)
+    return {
+        deal_id: max(
+            (
+                code
+                for at, code in changes
+                if at == max(changes)[0] and re.fullmatch("[A-Z]{3}", code)
+            ),
+            default=None,
+        )
+        for deal_id, changes in recorded.items()
+    }
 
 
 def moved_at(deal: Deal) -> datetime:
@@ -310,11 +323,12 @@ def win_rate_monthly(raw: Raw, rules: Rules) -> list[Row]:
 
 def won_value_monthly(raw: Raw, rules: Rules) -> list[Row]:
     """What the deals that are won now brought, by month and currency."""
+    known = currencies(raw, rules)
     months: dict[tuple[date, str | None], list[Decimal | None]] = {}
     for deal in deals_known(raw, rules):
         if deal.status == "won" and deal.attempt.ended_at:
             month = local_month(deal.attempt.ended_at, rules).first_day
-            months.setdefault((month, currency(raw, deal, rules)), []).append(deal.value)
+            months.setdefault((month, known.get(deal.deal_id)), []).append(deal.value)
     rows: list[Row] = []
     for key, found in months.items():
         values = [value for value in found if value is not None]

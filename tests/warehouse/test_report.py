@@ -706,9 +706,9 @@ def test_money_stands_on_top_in_each_currency_by_itself(
         )
     (_, value, average, deals), (_, other, other_average, other_deals) = won
     assert [tile[:2] for tile in tiles] == [
-        [f"Won value of {plural(deals)}", f"EUR {value}"],
-        [f"Average won deal of {plural(deals)}", f"EUR {average}"],
-        [f"Value of open deals of {plural(worth[0][2])}", f"EUR {worth[0][1]}"],
+        [f"Value of {plural(deals)} won", f"EUR {value}"],
+        [f"Average of {plural(deals)} won", f"EUR {average}"],
+        [f"Value of {plural(worth[0][2])} open", f"EUR {worth[0][1]}"],
     ]
     assert [tile[-1] for tile in tiles] == [
         f"USD {other} of {plural(other_deals)}",
