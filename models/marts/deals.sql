@@ -43,17 +43,22 @@ currencies as (
 deals as (
 
     select
-        *,
-        {{ local_date('created_at') }} as created_day,
-        {{ local_date('last_moved_at') }} as moved_day,
-        {{ local_date('coalesce(won_at, lost_at, deleted_at)') }} as closed_day,
+        deal_states.*,
+        currencies.currency,
+        {{ local_date('deal_states.created_at') }} as created_day,
+        {{ local_date('deal_states.last_moved_at') }} as moved_day,
+        {{ local_date(
+            'coalesce(deal_states.won_at, deal_states.lost_at, deal_states.deleted_at)'
+        ) }} as closed_day,
         cast('{{ as_of_date() }}' as date) as today
-    from {{ ref('deal_states') }}
+    from {{ ref('deal_states') }} as deal_states
+    left join currencies
+        on deal_states.deal_id = currencies.deal_id
 
 )
 
 select
-    deals.deal_id,
+    deal_id,
     created_at,
     owner_id,
     status,
@@ -70,7 +75,7 @@ select
     lost_after_won_at,
     deleted_at,
     value,
-    currencies.currency,
+    currency,
     lives_count,
     loss_count,
     last_moved_at,
@@ -79,5 +84,3 @@ select
     {{ dbt.datediff('moved_day', 'today', 'day') }}
         as days_since_last_movement
 from deals
-left join currencies
-    on deals.deal_id = currencies.deal_id
