@@ -56,6 +56,9 @@ grant select on
     :"raw_schema".activity, :"raw_schema".activity_types, :"raw_schema".deal_changes,
     :"raw_schema".fields, :"raw_schema".stages
     to funnel_raw_reader;
+select format('grant select on %I.pipelines to funnel_raw_reader', :'raw_schema')
+where to_regclass(format('%I.pipelines', :'raw_schema')) is not null
+\gexec
 grant select (id, modified, :"loaded_at_field") on :"raw_schema".users to funnel_raw_reader;
 select format('grant select on %s to funnel_raw_reader', cast(oid as regclass))
 from pg_class

@@ -20,7 +20,9 @@
         {%- if 'seed.funnel.funnel_steps' in selected_resources -%}
             {%- set seed = "'" ~ graph.nodes['seed.funnel.funnel_steps'].checksum.checksum ~ "'" -%}
         {%- endif -%}
-        {%- set vars = [checked_var('timezone'), checked_var('won_step')] | join(' ') -%}
+        {%- set pipelines = checked_var('pipelines') | join('\n') | lower -%}
+        {%- set vars = checked_var('timezone')
+            ~ (',' ~ local_md5(pipelines) if pipelines) ~ ' ' ~ checked_var('won_step') -%}
         {%- set builds_deals = 'model.funnel.deal_stage_visits' in selected_resources
             or 'model.funnel.deal_states' in selected_resources -%}
         {{ create_ledger(meta) }}

@@ -5,7 +5,7 @@ select
     attempt_number,
     event_at as closed_at,
     owner_id,
-    case status when 'lost after won' then 'won' else status end as outcome,
+    status as outcome,
     lead(event_at) over (partition by deal_id, attempt_number order by event_number)
         as corrected_at
 from {{ ref('deal_events') }}

@@ -1,3 +1,5 @@
+{%- set deal_pipelines = ref('deal_pipelines') %}
+
 with
 
 -- The steps to which stages lead; where no status is recorded, some of them win a deal.
@@ -62,6 +64,15 @@ changes as (
     where
         deal_id is not null
         and {{ is_known('change_time') }}
+        {%- if checked_var('pipelines') %}
+            and deal_id in (
+                select deal_pipelines.deal_id
+                from {{ deal_pipelines }} as deal_pipelines
+                where
+                    deal_pipelines.is_counted
+                    and {{ is_known('deal_pipelines.entered_at') }}
+            )
+        {%- endif %}
 
 ),
 
@@ -75,6 +86,8 @@ ordered as (
         changes.field_value,
         changes.kpi_name as value_name,
         changes.user_id,
+        changes.pipeline_id,
+        changes.is_elsewhere,
         stages.step_order,
         stages.stage_rank,
         stages.is_winning,
@@ -101,12 +114,25 @@ ordered as (
 
 ),
 
+-- In another pipeline, one that does not count, a deal is elsewhere until it enters a stage here.
+places as (
+
+    select
+        *,
+        coalesce(max(case when is_elsewhere then event_number end) over life, 0)
+        > coalesce(max(case when not is_elsewhere then event_number end) over life, 0) as is_away
+    from ordered
+    window life as (partition by deal_id order by event_number)
+
+),
+
 -- Of several creations only one at a later moment than the last begins a new life.
 events as (
 
     select
         *,
         case
+            when is_away then null
             when
                 field = 'add_time'
                 and event_at > max(case when field = 'add_time' then event_at end) over (
@@ -121,7 +147,7 @@ events as (
             when field = 'lost_reason' and value_name is not null then 'lost reason'
             when field = 'lost_reason' then 'lost reason emptied'
         end as event_name
-    from ordered
+    from places
 
 ),
 
@@ -153,7 +179,8 @@ so_far as (
         coalesce(max(case when effect = 'give up' then event_number end) over life, 0) as given_up,
         coalesce(max(case when effect = 'take up' then event_number end) over life, 0) as taken_up,
         count(user_id) over life as owner_number,
-        count(case when field = 'lost_reason' then 1 end) over life as reason_number
+        count(case when field = 'lost_reason' and not is_away then 1 end) over life
+            as reason_number
     from effects
     window life as (partition by deal_id order by event_number)
 
@@ -170,6 +197,7 @@ statuses as (
             when won > opened and given_up > greatest(won, taken_up) then 'lost after won'
             when won > opened then 'won'
             when given_up > greatest(opened, taken_up) then 'lost'
+            when is_away then 'elsewhere'
             else 'open'
         end as status,
         max(user_id) over (partition by deal_id, owner_number) as owner_id
@@ -197,7 +225,7 @@ outcomes as (
         coalesce(
             event_name = 'created again'
             or previous_status <> 'open' and status = 'open'
-            or previous_status = 'lost' and status = 'won' and field = 'stage_id',
+            or previous_status in ('lost', 'elsewhere') and status = 'won' and field = 'stage_id',
             false
         ) as is_new_attempt
     from status_changes
@@ -230,7 +258,7 @@ reasons as (
         *,
         count(case when is_closing then 1 end)
             over (partition by deal_id order by event_number) as closing_number,
-        max(case when field = 'lost_reason' then value_name end)
+        max(case when field = 'lost_reason' and not is_away then value_name end)
             over (partition by deal_id, attempt_number, reason_number) as lost_reason
     from attempts
 
@@ -243,6 +271,7 @@ select
     date,
     field,
     field_value,
+    pipeline_id,
     kpi_name,
     funnel_step,
     step_order,

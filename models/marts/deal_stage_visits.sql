@@ -35,6 +35,7 @@ places as (
         attempt_ended_at,
         lost_reason,
         kpi_name is not null as is_stage_event,
+        max(pipeline_id) over place as pipeline_id,
         max(kpi_name) over place as kpi_name,
         max(funnel_step) over place as funnel_step,
         max(step_order) over place as step_order,
@@ -48,9 +49,10 @@ compared as (
 
     select
         *,
-        lag(kpi_name) over (partition by deal_id, life_number order by event_number)
-            as previous_kpi_name
+        lag(kpi_name) over life as previous_kpi_name,
+        lag(pipeline_id) over life as previous_pipeline_id
     from places
+    window life as (partition by deal_id, life_number order by event_number)
 
 ),
 
@@ -64,12 +66,14 @@ turns as (
             and status in ('open', 'won')
             and (
                 is_stage_event and kpi_name is distinct from previous_kpi_name
+                or is_stage_event and pipeline_id <> previous_pipeline_id
                 or is_new_attempt
                 or previous_status = 'lost after won' and status = 'won'
             ), false
         ) as is_arrival,
         case
             when field = 'add_time' and is_new_attempt then 'created again'
+            when is_closing and status = 'elsewhere' then 'moved to another pipeline'
             when is_closing then status
             when status = 'lost after won' and previous_status <> status then 'customer lost'
         end as ending
@@ -122,6 +126,7 @@ visits as (
             when not lead(is_arrival) over in_order then lead(ending) over in_order
         end as next_ending,
         lead(lost_reason) over in_order as next_lost_reason,
+        lead(pipeline_id) over in_order as following_pipeline_id,
         lead(kpi_name) over in_order as following_kpi_name,
         lead(funnel_step) over in_order as following_funnel_step,
         lead(place_rank) over in_order as next_rank
@@ -135,6 +140,7 @@ select
     deal_id,
     cast(row_number() over (partition by deal_id order by event_number) as integer)
         as visit_number,
+    pipeline_id,
     kpi_name,
     funnel_step,
     step_order,
@@ -154,6 +160,7 @@ select
         when next_at is null and is_customer then 'customer'
         when next_at is null then 'still there'
         when next_ending is not null then next_ending
+        when following_pipeline_id <> pipeline_id then 'moved to another pipeline'
         when next_rank = place_rank + 1 then 'advanced'
         when next_rank > place_rank + 1 then 'skipped ahead'
         else 'moved back'

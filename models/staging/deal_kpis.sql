@@ -1,8 +1,8 @@
 with
 
-stages as (
+pipeline_stages as (
 
-    select * from {{ source('pipedrive_raw', 'stages') }}
+    select * from {{ ref('pipeline_stages') }}
 
 ),
 
@@ -14,7 +14,12 @@ field_options as (
 
 funnel_steps as (
 
-    select * from {{ ref('funnel_steps') }}
+    select
+        source_name,
+        funnel_step,
+        kpi_name,
+        coalesce(lower(trim(pipeline)), '') as pipeline
+    from {{ ref('funnel_steps') }}
     where source_type = 'stage'
 
 ),
@@ -25,10 +30,10 @@ labels as (
     select
         'stage_id' as field,
         cast(stage_id as {{ dbt.type_string() }}) as field_value,
-        trim(stage_name) as label,
+        stage_name as label,
         1 as priority
-    from stages
-    where trim(stage_name) <> ''
+    from pipeline_stages
+    where stage_name is not null
     union all
     select
         field,
@@ -53,13 +58,14 @@ labels as (
         4 as priority
     from {{ ref('lost_reasons') }}
     union all
-    -- Every step is a KPI, also before its stage exists.
+    -- A step is a KPI also before its stage exists.
     select
         'stage_id' as field,
         lower(trim(source_name)) as field_value,
         trim(source_name) as label,
         3 as priority
     from funnel_steps
+    where pipeline = ''
 
 ),
 
@@ -101,24 +107,70 @@ values_to_count as (
 
 ),
 
+located as (
+
+    select
+        values_to_count.*,
+        pipeline_stages.pipeline_id,
+        lower(pipeline_stages.pipeline_name) as pipeline_name
+    from values_to_count
+    left join pipeline_stages
+        on
+            values_to_count.field = 'stage_id'
+            and values_to_count.field_value
+            = cast(pipeline_stages.stage_id as {{ dbt.type_string() }})
+
+),
+
+-- A definition by the stage's number goes before one by name and pipeline, that before a name alone.
+defined as (
+
+    select
+        located.field,
+        located.field_value,
+        located.label,
+        located.pipeline_id,
+        funnel_steps.funnel_step,
+        funnel_steps.kpi_name,
+        row_number() over (
+            partition by located.field, located.field_value
+            order by
+                case when located.field_value = trim(funnel_steps.source_name) then 1 else 2 end,
+                funnel_steps.pipeline desc
+        ) as definition_rank
+    from located
+    left join funnel_steps
+        on
+            located.field = 'stage_id'
+            and (
+                located.field_value = trim(funnel_steps.source_name)
+                or lower(located.label) = lower(trim(funnel_steps.source_name))
+            )
+            and funnel_steps.pipeline in (
+                '',
+                located.pipeline_name,
+                cast(located.pipeline_id as {{ dbt.type_string() }})
+            )
+
+),
+
 kpis as (
 
     select
-        values_to_count.field,
-        values_to_count.field_value,
-        funnel_steps.funnel_step,
-        coalesce(funnel_steps.kpi_name, {{ short_name('values_to_count.label') }}) as kpi_name
-    from values_to_count
-    left join funnel_steps
-        on
-            values_to_count.field = 'stage_id'
-            and lower(values_to_count.label) = lower(trim(funnel_steps.source_name))
+        field,
+        field_value,
+        pipeline_id,
+        funnel_step,
+        coalesce(kpi_name, {{ short_name('label') }}) as kpi_name
+    from defined
+    where definition_rank = 1
 
 )
 
 select
     field,
     field_value,
+    pipeline_id,
     kpi_name,
     -- A stage outside the funnel that bears the name of a step's KPI is counted in that step.
     max(funnel_step) over (partition by field, kpi_name) as funnel_step,

@@ -1,3 +1,6 @@
+{%- set pipelines = checked_var('pipelines') %}
+{%- set deal_pipelines, pipeline_stages = ref('deal_pipelines'), ref('pipeline_stages') %}
+
 with
 
 changes as (
@@ -57,6 +60,13 @@ select
     end as user_id,
     deal_changes.change_time,
     {{ local_date('deal_changes.change_time') }} as date,
+    {% if pipelines -%}
+        stages.pipeline_id,
+        not stages.is_counted as is_elsewhere,
+    {%- else -%}
+        named.pipeline_id,
+        case when named.pipeline_id is not null then false end as is_elsewhere,
+    {%- endif %}
     coalesce(
         named.kpi_number,
         case
@@ -65,11 +75,29 @@ select
         end
     ) as kpi_number
 from deal_changes
+{% if pipelines -%}
+    left join {{ pipeline_stages }} as stages
+        on
+            deal_changes.field = 'stage_id'
+            and deal_changes.field_value = cast(stages.stage_id as {{ dbt.type_string() }})
+            and stages.pipeline_id is not null
+    left join {{ deal_pipelines }} as deal_pipelines
+        on
+            deal_changes.deal_id = deal_pipelines.deal_id
+            and deal_changes.change_time >= deal_pipelines.entered_at
+            and (
+                deal_changes.change_time < deal_pipelines.left_at
+                or deal_pipelines.left_at is null
+            )
+{%- endif %}
 left join deal_kpis as other
     on
         deal_changes.field = other.field
         and deal_changes.kind = coalesce(other.field_value, 'any')
         and coalesce(other.field_value, '') = ''
+        {% if pipelines -%}
+            and coalesce(stages.is_counted, deal_pipelines.is_counted)
+        {%- endif %}
 left join deal_kpis as named
     on
         other.field = named.field

@@ -12,10 +12,10 @@ from runner.commands.options import Invocation, command_options
 @click.option("--append", is_flag=True, help="Add to the rows that are there, replacing none.")
 @command_options
 def load(invocation: Invocation, directory: Path, append: bool) -> None:
-    """Load six CSV files into the raw tables: all of them, or none if a row is bad.
+    """Load CSV files into the raw tables: all of them, or none if a row is bad.
 
-    DIRECTORY holds activity.csv, activity_types.csv, deal_changes.csv, fields.csv, stages.csv and
-    users.csv. Headers in any case, columns in any order, further columns ignored.
+    DIRECTORY holds activity.csv, activity_types.csv, deal_changes.csv, fields.csv, stages.csv,
+    users.csv and, for several pipelines, pipelines.csv. Headers in any case, columns in any order, further columns ignored.
 
     Example: funnel load exports/2024-05-01
     """

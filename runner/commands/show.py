@@ -31,6 +31,7 @@ class _View(click.Choice[str]):
     help="The month to show; the latest complete one with data if not given.",
 )
 @click.option("--last", type=range_of("months"), metavar="N", help="Show the last N months.")
+@click.option("--pipeline", metavar="NAME", help="The funnel of one pipeline, by name or number.")
 @click.option("--csv", "as_csv", is_flag=True, help="Print CSV, with the columns of the model.")
 @click.option("--raw", is_flag=True, help="With --csv: cells as they are, formulas too.")
 @click.option("--names", is_flag=True, help="Show the names of owners, not their ids.")
@@ -40,6 +41,7 @@ def show(
     view: str,
     month: str | None,
     last: int | None,
+    pipeline: str | None,
     as_csv: bool,
     raw: bool,
     names: bool,
@@ -60,24 +62,31 @@ def show(
     Example: funnel show --month 2024-05
              funnel show --last 12 --json
              funnel show conversion --last 6
+             funnel show --pipeline Sales
     """
     from runner.months.ledger import find_deals_known_through
     from runner.project import META
     from runner.show.documents import csv_view, document_view
     from runner.show.rows import read_owner_names, require_built
-    from runner.show.view import draw_view, read_view
-    from runner.show.views import VIEWS
+    from runner.show.view import draw_view, of_pipeline, read_view
+    from runner.show.views import PIPELINE, VIEWS
     from runner.text_table import terminal_width
     from runner.warehouse.completeness import read_completeness
     from runner.warehouse.connection import open_warehouse
 
-    console, project, shown = invocation.console, invocation.project, VIEWS[view]
+    console, project = invocation.console, invocation.project
+    shown = PIPELINE if pipeline else VIEWS[view]
     if month and last:
         raise FunnelError("--month and --last exclude each other", hint="Give one of the two.")
     if as_csv and console.as_json:
         raise FunnelError("--csv and --json exclude each other", hint="Give one of the two.")
     if raw and not as_csv:
         raise FunnelError("--raw is for --csv", hint="Add --csv.")
+    if pipeline and view != NAMES[0]:
+        raise FunnelError(
+            f"{view} is of all pipelines that count",
+            hint="--pipeline is for the funnel; the var pipelines leaves pipelines out.",
+        )
     if shown.default_months is None and (month or last):
         raise FunnelError(
             f"{view} is as of the reference date", hint="Leave --month and --last out."
@@ -96,6 +105,8 @@ def show(
             deals_through=find_deals_known_through(connection, project.schema(META)),
         )
         history = read_completeness(connection, project)
+        if pipeline:
+            seen = of_pipeline(seen, pipeline)
         if names:
             seen = replace(seen, names=read_owner_names(connection, project))
     if history and history.begin:

@@ -14,7 +14,7 @@ from runner.project import ANALYTICS, AUDIT, BUILT_SCHEMAS, REPORTING, Project
 from runner.transform.packages import is_installed
 from runner.var_rules import parse_var
 from runner.warehouse.connection import DAILY_TABLES, open_warehouse, table_exists
-from runner.warehouse.raw_contract import RAW_TABLES, check_raw_tables
+from runner.warehouse.raw_contract import RAW_TABLES, check_raw_tables, find_columns
 
 OLDEST_SERVER = 14
 REPORT_READER_VARIABLE = "FUNNEL_REPORT_READER"
@@ -105,9 +105,16 @@ def _examine_server(connection: Connection) -> Finding:
 def _examine_raw_tables(
     connection: Connection, raw_schema: str, loaded_at_field: str
 ) -> Iterator[Finding]:
+    found = find_columns(connection, raw_schema) or {}
     for table in RAW_TABLES:
+        if table.name not in found:
+            continue
         name = f"{raw_schema}.{table.name}"
-        needed = [column.name for column in table.columns if not column.is_personal]
+        needed = [
+            column.name
+            for column in table.columns
+            if not column.is_personal and column.name in found[table.name]
+        ]
         needed.append(loaded_at_field)
         readable = _find_readable(connection, raw_schema, table.name, needed)
         if len(readable) < len(needed):

@@ -14,8 +14,6 @@ from runner.raw.tables import create_indexes, create_tables
 from runner.warehouse.meta import EVENTS
 from runner.warehouse.raw_contract import EVENT_TIMES, RAW_TABLES, check_raw_tables
 
-PIPELINES = "pipelines"
-
 # An activity of a whole day is a date, not a moment: noon of the reporting zone is on that day.
 _ACTIVITY = """
     select
@@ -115,14 +113,10 @@ _SELECTS = {
     "deal_changes": _DEAL_CHANGES,
     "fields": "select cast(null as bigint), field_key, name, options from {fields}",
     "stages": "select id, name, pipeline_id from {stages}",
-    PIPELINES: "select id, name from {pipelines}",
+    "pipelines": "select id, name from {pipelines}",
     "users": "select id, name, email, modified from {users}",
 }
-_COLUMNS = {
-    **{table.name: tuple(column.name for column in table.columns) for table in RAW_TABLES},
-    "stages": ("stage_id", "stage_name", "pipeline_id"),
-    PIPELINES: ("pipeline_id", "name"),
-}
+_COLUMNS = {table.name: tuple(column.name for column in table.columns) for table in RAW_TABLES}
 
 
 @dataclass
@@ -171,25 +165,6 @@ class RawTables:
         schema, loaded_at = self.project.raw_schema, self.project.loaded_at_field
         with self.connection, self.connection.cursor() as cursor:
             create_tables(cursor, schema, loaded_at)
-            pipelines = sql.Identifier(schema, PIPELINES)
-            cursor.execute("select to_regclass(%s)", (pipelines.as_string(cursor),))
-            if cursor.fetchone() == (None,):
-                cursor.execute(
-                    sql.SQL(
-                        "create table {} (pipeline_id bigint, name text, {} timestamptz not null)"
-                    ).format(pipelines, sql.Identifier(loaded_at))
-                )
-            cursor.execute(
-                "select from pg_catalog.pg_attribute where attrelid = to_regclass(%s) "
-                "and attname = 'pipeline_id'",
-                (sql.Identifier(schema, "stages").as_string(cursor),),
-            )
-            if cursor.fetchone() is None:
-                cursor.execute(
-                    sql.SQL("alter table {} add column pipeline_id bigint").format(
-                        sql.Identifier(schema, "stages")
-                    )
-                )
             create_indexes(cursor, schema, loaded_at)
         check_raw_tables(self.connection, self.project)
 

@@ -20,14 +20,14 @@ from runner.months.ledger import has_ledger, record
 from runner.months.pipeline import Pipeline, RunOptions, RunReport, open_pipeline
 from runner.months.window import Window, window_between
 from runner.project import META, Project
-from runner.warehouse.connection import DAILY_TABLES, OWNER_TABLE
+from runner.warehouse.connection import DAILY_TABLES, MONTH_TABLES
 from runner.warehouse.meta import EVENTS
 
 HOW_TO_RESUME = "To go on from here: funnel backfill --resume"
 BATCH_MONTHS = {"month": 1, "quarter": 3, "year": 12, "all": None}
 """Sizes of a batch in calendar months; `all` is one batch."""
 
-_BATCH_MODELS = (*DAILY_TABLES, OWNER_TABLE)
+_BATCH_MODELS = (*DAILY_TABLES, *MONTH_TABLES)
 """What all batches but the last one build: what is made month by month.
 
 A deal lives through many months, so deals are computed once, by the last batch, for all months.

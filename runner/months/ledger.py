@@ -98,18 +98,33 @@ class VerifiedMonth:
 def read_definition(project: Project) -> str:
     """Return what defines stored rows, as the macro record_run_start writes it down.
 
-    The hash that dbt has of `seeds/funnel_steps.csv`, and the vars `timezone` and `won_step`.
+    The hash that dbt has of `seeds/funnel_steps.csv`, and the vars `timezone`, `pipelines` (a hash
+    of them, where any are named) and `won_step`.
     """
     text = (project.root / "seeds" / "funnel_steps.csv").read_text(encoding="utf-8")
     seed = hashlib.sha256(text.strip().encode()).hexdigest()
-    return f"{seed} {project.var('timezone')} {project.var('won_step')}"
+    pipelines = "\n".join(map(str, project.var("pipelines"))).lower()
+    # As dbt's own local_md5.
+    named = f",{hashlib.md5(pipelines.encode()).hexdigest()}" if pipelines else ""  # noqa: S324
+    return f"{seed} {project.var('timezone')}{named} {project.var('won_step')}"
 
 
 def find_changes(before: str, now: str) -> tuple[str, ...]:
     """Return what differs between two definitions. Earlier versions noted the seed's hash only."""
-    names = ("seeds/funnel_steps.csv", "timezone", "won_step")
-    parts = zip(names, before.split(" ", 2), now.split(" ", 2), strict=False)
-    return tuple(name for name, old, new in parts if old != new)
+    names = ("seeds/funnel_steps.csv", "timezone", "pipelines", "won_step")
+    return tuple(
+        name
+        for name, old, new in zip(names, _parts(before), _parts(now), strict=False)
+        if old != new
+    )
+
+
+def _parts(definition: str) -> list[str]:
+    seed, *rest = definition.split(" ", 2)
+    if not rest:
+        return [seed]
+    zone, _, pipelines = rest[0].partition(",")
+    return [seed, zone, pipelines, *rest[1:]]
 
 
 def has_ledger(connection: Connection, schema: str) -> bool:

@@ -24,7 +24,7 @@ from runner.transform.dbt_runner import Dbt
 from runner.transform.failing_rows import keep_failing_rows
 from runner.transform.results import NodeResult, count_statuses, exit_code, problems
 from runner.warehouse.completeness import Completeness, read_completeness
-from runner.warehouse.connection import DAILY_TABLES, DEAL_TABLES, OWNER_TABLE, open_warehouse
+from runner.warehouse.connection import DAILY_TABLES, DEAL_TABLES, MONTH_TABLES, open_warehouse
 from runner.warehouse.lock import LockLost, hold_lock
 
 
@@ -141,7 +141,7 @@ class Pipeline:
             self.console.warn(plan.warning())
         results = self._build(plan, options)
         built = {result.name for result in results if result.status == "pass"}
-        if plan.watermark and built.issuperset((*DAILY_TABLES, *DEAL_TABLES, OWNER_TABLE)):
+        if plan.watermark and built.issuperset((*DAILY_TABLES, *DEAL_TABLES, *MONTH_TABLES)):
             meta = self.project.schema(META)
             run_id = find_own_run(self.connection, meta)
             record(self.connection, meta, run_id, "watermark", **asdict(plan.watermark))

@@ -23,7 +23,7 @@ from runner.months.window import EARLIEST, Window, days_of, window_between
 from runner.project import ANALYTICS, META, REPORTING, Project
 from runner.text_table import TextTable
 from runner.transform.results import describe_problems, exit_code
-from runner.warehouse.connection import DAILY_TABLES, DEAL_TABLES, OWNER_TABLE, table_exists
+from runner.warehouse.connection import DAILY_TABLES, DEAL_TABLES, MONTH_TABLES, table_exists
 from runner.words import count, plural
 
 _STAGING = ("funnel_steps", "path:models/staging")
@@ -252,7 +252,7 @@ _DEAL_DRIFT = """
 
 
 def _compare_window(pipeline: Pipeline, window: Window) -> list[Drift]:
-    queries = pipeline.dbt.with_vars(window.dbt_vars()).compile((*DAILY_TABLES, OWNER_TABLE))
+    queries = pipeline.dbt.with_vars(window.dbt_vars()).compile((*DAILY_TABLES, *MONTH_TABLES))
     analytics = pipeline.project.schema(ANALYTICS)
     reporting = pipeline.project.schema(REPORTING)
     limits = {
@@ -275,8 +275,16 @@ def _compare_window(pipeline: Pipeline, window: Window) -> list[Drift]:
         names = {f"true_{daily}": _true(daily) for daily in DAILY_TABLES}
         names["monthly_stats"] = sql.Identifier(reporting, "monthly_stats")
         found += _find_drift(cursor, "monthly_stats", _FUNNEL_DRIFT, names, limits)
-        names = {"stored": sql.Identifier(analytics, OWNER_TABLE), "true": _true(OWNER_TABLE)}
-        found += _find_drift(cursor, OWNER_TABLE, _OWNER_DRIFT, names, limits)
+        for table, (key, *rest) in zip(MONTH_TABLES, _MONTH_COLUMNS, strict=True):
+            names = {
+                "stored": sql.Identifier(analytics, table),
+                "true": _true(table),
+                "key": sql.Identifier(key),
+                "count": sql.Identifier(rest[-1]),
+                "stored_rest": _columns(rest, "stored"),
+                "counted_rest": _columns(rest, "counted"),
+            }
+            found += _find_drift(cursor, table, _MONTH_DRIFT, names, limits)
     return found
 
 
@@ -373,30 +381,33 @@ _FUNNEL_DRIFT = """
 """
 
 
-_OWNER_DRIFT = """
+_MONTH_COLUMNS = (
+    ("owner_id", "kpi_name", "step_order", "deals_count", "owner_deals_count"),
+    ("pipeline_id", "kpi_name", "step_order", "pipeline_name", "deals_count"),
+)
+"""Of each table of MONTH_TABLES its key, beside month and step, and what is compared."""
+
+_MONTH_DRIFT = """
     select
         to_char(coalesce(stored.month, counted.month), 'YYYY-MM'),
         coalesce(stored.kpi_name, counted.kpi_name),
         cast(sum(stored.deals_count) as bigint),
         cast(sum(counted.deals_count) as bigint),
-        count(*) filter (
-            where (stored.kpi_name, stored.step_order, stored.deals_count, stored.owner_deals_count)
-            is distinct from
-            (counted.kpi_name, counted.step_order, counted.deals_count, counted.owner_deals_count)
-        )
+        count(*) filter (where ({stored_rest}) is distinct from ({counted_rest}))
     from {true} as counted
     full outer join (
         select * from {stored} where month >= %(first_day)s and month < %(end_day)s
     ) as stored
         on counted.month = stored.month
         and counted.funnel_step = stored.funnel_step
-        and coalesce(counted.owner_id, -1) = coalesce(stored.owner_id, -1)
+        and coalesce(counted.{key}, -1) = coalesce(stored.{key}, -1)
+    -- A pipeline that was not there yet when the month was processed: zeros or no row.
+    where
+        stored.{count} > 0
+        or counted.{count} > 0
+        or stored.month is not null and counted.month is not null
     group by 1, 2
-    having bool_or(
-        (stored.kpi_name, stored.step_order, stored.deals_count, stored.owner_deals_count)
-        is distinct from
-        (counted.kpi_name, counted.step_order, counted.deals_count, counted.owner_deals_count)
-    )
+    having bool_or(({stored_rest}) is distinct from ({counted_rest}))
 """
 
 
@@ -438,5 +449,5 @@ def _keep(table: sql.Identifier, query: str) -> sql.Composable:
     )
 
 
-def _columns(names: Sequence[str]) -> sql.Composable:
-    return sql.SQL(", ").join(sql.Identifier(name) for name in names)
+def _columns(names: Sequence[str], *table: str) -> sql.Composable:
+    return sql.SQL(", ").join(sql.Identifier(*table, name) for name in names)

@@ -10,18 +10,18 @@ def count_bytes(directory: Path) -> int:
     """Return how many bytes `load` will read: the total of its progress.
 
     Raises:
-        FunnelError: The directory does not hold the six files.
+        FunnelError: The directory does not hold the files.
     """
     return sum(path.stat().st_size for _, path in find_files(directory))
 
 
 def find_files(directory: Path) -> list[tuple[RawTable, Path]]:
-    """Return the file of each raw table; names in any case.
+    """Return the file of each raw table that has one; names in any case.
 
     Raises:
         FunnelError: One is missing, or there twice.
     """
-    names = ", ".join(f"{table.name}.csv" for table in RAW_TABLES)
+    names = ", ".join(f"{table.name}.csv" for table in RAW_TABLES if not table.is_optional)
     hint = f"Give the directory that holds {names}."
     if not directory.exists():
         raise FunnelError(f"there is no directory {directory}", hint=hint)
@@ -37,11 +37,15 @@ def find_files(directory: Path) -> list[tuple[RawTable, Path]]:
         table: [path for path in found if path.name.lower() == f"{table.name}.csv"]
         for table in RAW_TABLES
     }
-    missing = [f"{table.name}.csv" for table, paths in candidates.items() if not paths]
+    missing = [
+        f"{table.name}.csv"
+        for table, paths in candidates.items()
+        if not paths and not table.is_optional
+    ]
     if missing:
         raise FunnelError(f"there is no {', '.join(missing)} in {directory}", hint=hint)
     for paths in candidates.values():
         if len(paths) > 1:
             same = " and ".join(path.name for path in paths)
             raise FunnelError(f"{directory} holds both {same}", hint="Keep one of them.")
-    return [(table, paths[0]) for table, paths in candidates.items()]
+    return [(table, paths[0]) for table, paths in candidates.items() if paths]

@@ -1,4 +1,4 @@
-"""Load the raw tables from six CSV files: streamed, and all six or nothing."""
+"""Load the raw tables from CSV files: streamed, and all of them or nothing."""
 
 import codecs
 import csv
@@ -158,7 +158,7 @@ def load(  # noqa: PLR0913 - two of them are options
     progress: Callable[[int], None] | None = None,
     before_commit: Callable[[Cursor], None] | None = None,
 ) -> LoadResult:
-    """Load the six CSV files of a directory into the raw schema, in one transaction.
+    """Load the CSV files of a directory into the raw schema, in one transaction.
 
     Schema, tables and indexes are created when absent. Tables are emptied, never dropped: views
     depend on them.
@@ -212,7 +212,9 @@ def load(  # noqa: PLR0913 - two of them are options
 
 
 def _read_header(path: Path, table: RawTable) -> _CsvFile:
-    hint = f"Its first line must name {', '.join(column.name for column in table.columns)}."
+    needed = {column.name: column for column in table.columns}
+    named = [column.name for column in table.columns if not column.is_optional]
+    hint = f"Its first line must name {', '.join(named)}."
     try:
         with path.open("rb") as file:
             record = file.readline(_LONGEST_HEADER)
@@ -227,9 +229,8 @@ def _read_header(path: Path, table: RawTable) -> _CsvFile:
     if not header:
         raise FunnelError(f"{path.name} is empty", hint=hint)
     names = [name.strip(INVISIBLE).lower() for name in header]
-    needed = {column.name: column for column in table.columns}
-    for name in needed:
-        if name not in names:
+    for name, column in needed.items():
+        if name not in names and not column.is_optional:
             raise FunnelError(f"{path.name} has no column {name}", hint=hint)
         if names.count(name) > 1:
             raise FunnelError(f"{path.name} has more than one column {name}", hint=hint)
@@ -310,8 +311,9 @@ def _copy(cursor: Cursor, file: _CsvFile, progress: Callable[[int], None] | None
 def _insert(
     cursor: Cursor, file: _CsvFile, raw_schema: str, constants: Mapping[str, object]
 ) -> int:
-    names = [column.name for column in file.table.columns]
-    values = [stored_value(column) for column in file.table.columns]
+    columns = [column for column in file.table.columns if column in file.columns]
+    names = [column.name for column in columns]
+    values = [stored_value(column) for column in columns]
     # In the order of time a month lies together on disk.
     order = sql.SQL(" order by {}").format(
         sql.Literal(1 + names.index(file.table.event_time or names[0]))

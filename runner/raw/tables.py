@@ -37,26 +37,26 @@ _PLAIN_INDEXES = """
 
 
 def create_tables(cursor: Cursor, raw_schema: str, loaded_at_field: str) -> None:
-    """Create the schema and the tables that are absent."""
+    """Create the schema, the tables and the optional columns that are absent."""
     # What exists is looked up: `create … if not exists` asks for a permission even then.
     existing = find_columns(cursor.connection, raw_schema)
     if existing is None:
         cursor.execute(sql.SQL("create schema {}").format(sql.Identifier(raw_schema)))
     for table in RAW_TABLES:
-        if existing and table.name in existing:
-            continue
+        name, found = sql.Identifier(raw_schema, table.name), (existing or {}).get(table.name)
         columns = [
             sql.SQL("{} {}").format(sql.Identifier(column.name), sql.SQL(column.type))
             for column in table.columns
+            if found is None or (column.is_optional and column.name not in found)
         ]
-        loaded_at = sql.SQL("{} timestamptz not null default now()").format(
-            sql.Identifier(loaded_at_field)
-        )
-        cursor.execute(
-            sql.SQL("create table {} ({})").format(
-                sql.Identifier(raw_schema, table.name), sql.SQL(", ").join([*columns, loaded_at])
+        if found is None:
+            loaded_at = sql.SQL("{} timestamptz not null default now()").format(
+                sql.Identifier(loaded_at_field)
             )
-        )
+            parts = sql.SQL(", ").join([*columns, loaded_at])
+            cursor.execute(sql.SQL("create table {} ({})").format(name, parts))
+        for column in columns if found else ():
+            cursor.execute(sql.SQL("alter table {} add column {}").format(name, column))
 
 
 def lock_tables(cursor: Cursor, tables: Iterable[sql.Identifier]) -> None:

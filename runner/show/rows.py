@@ -73,6 +73,26 @@ class FunnelStep(ModelRow):
 
 
 @dataclass(frozen=True)
+class PipelineStep(ModelRow):
+    """How many deals entered a step in a month, in one pipeline."""
+
+    model: ClassVar[str] = "monthly_stats_by_pipeline"
+    order: ClassVar[tuple[str, ...]] = ("month", "pipeline_id", "step_order")
+
+    month: date
+    pipeline_id: int
+    pipeline_name: str
+    kpi_name: str
+    funnel_step: str
+    step_order: int
+    deals_count: int
+
+    def is_of(self, pipeline: str) -> bool:
+        """Return whether it is of the pipeline with this name, whatever its case, or number."""
+        return pipeline.strip().lower() in (self.pipeline_name.lower(), str(self.pipeline_id))
+
+
+@dataclass(frozen=True)
 class StepConversion(ModelRow):
     """How many deals of the cohort created in a month came to a step. Rates are 0 to 1."""
 

@@ -1,17 +1,18 @@
 """What a view of `funnel show` is, and what it has read."""
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass, field, fields, replace
 from datetime import date
 from typing import Any
 
 from psycopg2.extensions import connection as Connection  # noqa: N812 - a class in lower case
 
+from runner.errors import FunnelError
 from runner.project import Project
 from runner.show.opening import part_through, read_opening
 from runner.show.rows import FunnelStep, ModelRow, Period, read_rows
 from runner.show.sentences import deals_behind
-from runner.words import long_date
+from runner.words import listed, long_date
 
 NOBODY = "nobody"
 
@@ -142,6 +143,24 @@ def read_view(
         deals_through=deals_through,
         warning=warning or "",
     )
+
+
+def of_pipeline(seen: Seen, pipeline: str) -> Seen:
+    """Return what a view of all pipelines shows of one.
+
+    Raises:
+        FunnelError: There is no such pipeline.
+    """
+    rows = {name: [row for row in rows if row.is_of(pipeline)] for name, rows in seen.rows.items()}
+    if not any(rows.values()):
+        there = sorted({row.pipeline_name for found in seen.rows.values() for row in found})
+        raise FunnelError(
+            f"there is no pipeline {pipeline}",
+            hint=f"There {'are' if len(there) > 1 else 'is'} {listed(there)}."
+            if there
+            else "The raw tables `pipelines` and `stages` say which stages are in which pipeline.",
+        )
+    return replace(seen, rows=rows)
 
 
 def draw_view(view: View, seen: Seen, width: int) -> str:

@@ -14,6 +14,7 @@ from runner.show.rows import (
     FunnelStep,
     LossCount,
     OwnerCount,
+    PipelineStep,
     StalledDeal,
     StepConversion,
     StepForecast,
@@ -54,7 +55,9 @@ def nest_in_months(steps: Iterable[dict[str, Any]]) -> list[dict[str, Any]]:
     ]
 
 
-def draw_month(steps: Sequence[FunnelStep], width: int, last_day: date | None) -> str:
+def draw_month(
+    steps: Sequence[FunnelStep | PipelineStep], width: int, last_day: date | None
+) -> str:
     """Return the funnel of one month, marked as a part where it was not over on the last day."""
     counts = [((step.funnel_step, step.kpi_name), step.deals_count) for step in steps]
     title = part_of_month(steps[0].month, part_through(steps[0].month, last_day))
@@ -62,7 +65,7 @@ def draw_month(steps: Sequence[FunnelStep], width: int, last_day: date | None) -
 
 
 def _draw_funnel(seen: Seen, width: int) -> str:
-    rows: Sequence[FunnelStep] = seen.rows["months"]
+    rows: Sequence[FunnelStep | PipelineStep] = seen.rows["months"]
     if len({row.month for row in rows}) == 1:
         return draw_month(rows, width, seen.last_day)
     return _draw_months(rows, lambda row: count(row.deals_count), width, seen)
@@ -261,6 +264,9 @@ def _draw_forecast(seen: Seen, width: int) -> str:
     ).draw(width)
     return f"{text}\n\nThe same reckoning at the end of past months, and what came of it\n\n{check}"
 
+
+PIPELINE = View({"months": PipelineStep}, _draw_funnel, arrange=nest_in_months)
+"""The funnel of one pipeline."""
 
 VIEWS: Mapping[str, View] = {
     "funnel": View({"months": FunnelStep}, _draw_funnel, arrange=nest_in_months),

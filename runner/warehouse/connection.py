@@ -29,7 +29,7 @@ DEAL_TABLES = (
     "deal_values",
     "deal_states",
 )
-OWNER_TABLE = "monthly_stats_by_owner"
+MONTH_TABLES = ("monthly_stats_by_owner", "monthly_stats_by_pipeline")
 
 _READ_VARIABLES = "HOST|PORT|USER|PASSWORD|DATABASE|PASSFILE|SSL(MODE|ROOTCERT|CERT|KEY)"
 """Of the targets dev and prod, after PG. libpq has more: one of them leads to another server."""

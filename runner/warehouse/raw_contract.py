@@ -1,4 +1,4 @@
-"""The raw contract: the six tables that funnel reads, and a check that a database holds them."""
+"""The raw contract: the tables that funnel reads, and a check that a database holds them."""
 
 from dataclasses import dataclass
 from typing import Literal
@@ -37,6 +37,9 @@ class RawColumn:
     is_free_text: bool = False
     """Of any length; any other text is a name or a key of at most LONGEST_NAME characters."""
 
+    is_optional: bool = False
+    """Accounts with one pipeline do without."""
+
 
 @dataclass(frozen=True)
 class RawTable:
@@ -46,6 +49,9 @@ class RawTable:
     columns: tuple[RawColumn, ...]
     event_time: str | None = None
     """The timestamp the windows filter on, in tables of events."""
+
+    is_optional: bool = False
+    """Accounts with one pipeline do without."""
 
     @property
     def is_personal(self) -> bool:
@@ -98,7 +104,19 @@ RAW_TABLES = (
             RawColumn("field_value_options", "jsonb"),
         ),
     ),
-    RawTable("stages", (RawColumn("stage_id", "bigint"), RawColumn("stage_name", "text"))),
+    RawTable(
+        "pipelines",
+        (RawColumn("pipeline_id", "bigint"), RawColumn("name", "text")),
+        is_optional=True,
+    ),
+    RawTable(
+        "stages",
+        (
+            RawColumn("stage_id", "bigint"),
+            RawColumn("stage_name", "text"),
+            RawColumn("pipeline_id", "bigint", is_optional=True),
+        ),
+    ),
     RawTable(
         "users",
         (
@@ -181,13 +199,17 @@ def check_raw_contract(
             f"there is no schema {raw_schema}",
             hint="Load the raw tables with `funnel load DIR`, or set the var raw_schema.",
         )
-    missing_tables = [table.name for table in RAW_TABLES if table.name not in found]
+    missing_tables = [
+        table.name for table in RAW_TABLES if table.name not in found and not table.is_optional
+    ]
     if missing_tables:
         raise FunnelError(
             f"schema {raw_schema} has no table {', '.join(missing_tables)}",
-            hint="Load all six raw tables with `funnel load DIR`, or set the var raw_schema.",
+            hint="Load the raw tables with `funnel load DIR`, or set the var raw_schema.",
         )
     for table in RAW_TABLES:
+        if table.name not in found:
+            continue
         name, types = f"{raw_schema}.{table.name}", found[table.name]
         _check_columns(table, name, types)
         _check_load_time(name, types, loaded_at_field, loaded_at_timezone)
@@ -196,7 +218,7 @@ def check_raw_contract(
 
 
 def _check_columns(table: RawTable, name: str, types: dict[str, str]) -> None:
-    missing = [column.name for column in table.columns if column.name not in types]
+    missing = [c.name for c in table.columns if c.name not in types and not c.is_optional]
     if missing:
         raise FunnelError(
             f"table {name} has no column {', '.join(missing)}",
@@ -204,7 +226,7 @@ def _check_columns(table: RawTable, name: str, types: dict[str, str]) -> None:
         )
     for column in table.columns:
         needed, *others = ACCEPTED_TYPES[column.type]
-        if types[column.name] in (needed, *others):
+        if types.get(column.name, needed) in (needed, *others):
             continue
         is_time = column.type == "timestamp"
         cast = (

@@ -8,7 +8,7 @@ import json
 import os
 import secrets
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from datetime import date, datetime, time, timedelta
 from pathlib import Path
@@ -28,6 +28,7 @@ from oracle import (
     DealChange,
     Field,
     Month,
+    Pipeline,
     Raw,
     Row,
     Stage,
@@ -74,7 +75,10 @@ create table fields (
     id bigint, field_key text, name text, field_value_options jsonb,
     like loaded including defaults
 );
-create table stages (stage_id bigint, stage_name text, like loaded including defaults);
+create table stages (
+    stage_id bigint, stage_name text, pipeline_id bigint, like loaded including defaults
+);
+create table pipelines (pipeline_id bigint, name text, like loaded including defaults);
 create table users (
     id bigint, name text, email text, modified timestamp, like loaded including defaults
 );
@@ -100,6 +104,16 @@ ODD_FUNNEL = (
     Step("activity", "lunch", "2.1", "Sales Call 1", 2),
     Step("stage", "Negotiation", "5", "Unknown?", 3),
 )
+
+# A stage by its number, one of a pipeline by name, one by number.
+PIPELINE_FUNNEL = (
+    Step("stage", "Negotiation", "5", "Negotiation", 3),
+    Step("stage", "negotiation", "6", "Upsell", 4, " SERVICE"),
+    Step("stage", "9", "7", "Renewal", 5),
+    Step("stage", "Leads", "1", "Leads", 1, "1"),
+    Step("activity", "meeting", "2.1", "Sales Call 1", 2),
+)
+PIPELINES = (Pipeline(1, "Sales "), Pipeline(2, "Service"), Pipeline(3, " "))
 
 STAGES = (Stage(1, "Lead Generation"), Stage(2, "Qualified lead"), Stage(5, "Negotiation"))
 TYPES = (ActivityType(1, "Sales Call 1", "meeting"), ActivityType(2, "Lunch", "lunch"))
@@ -137,14 +151,16 @@ class Funnel:
         self.dbt = dbt
         self.connection = connection
         self.zone = ""
+        self.counted: Sequence[str] = ()
         self.oracle = Warehouse()
         self.raw = Raw(FUNNEL)
 
-    def use_zone(self, zone: str) -> None:
-        """Build the seed and the staging views, in which the time zone is written."""
-        if zone != self.zone:
-            self.build("funnel_steps", "staging", dbt_vars={"timezone": zone})
-            self.zone = zone
+    def use(self, zone: str, counted: Sequence[str] = ()) -> None:
+        """Build the staging views, in which time zone and pipelines are written; first the seed."""
+        if (zone, counted) != (self.zone, self.counted):
+            seed = () if self.zone else ("funnel_steps",)
+            self.zone, self.counted = zone, counted
+            self.build(*seed, "staging", dbt_vars={})
 
     def reset(self) -> None:
         """Empty the warehouse."""
@@ -166,12 +182,14 @@ class Funnel:
                 ("pipedrive_raw.deal_changes", DealChange._fields, raw.deal_changes),
                 ("pipedrive_raw.fields", Field._fields, raw.fields),
                 ("pipedrive_raw.stages", Stage._fields, raw.stages),
+                ("pipedrive_raw.pipelines", Pipeline._fields, raw.pipelines),
             ):
                 statements.append(f"delete from {table};".encode())
                 places = ", ".join(["%s"] * len(columns))
                 insert = f"insert into {table} ({', '.join(columns)}) values ({places});"
                 statements += [cursor.mogrify(insert, row) for row in rows]
             cursor.execute(b"\n".join(statements))
+        self.use(self.zone, raw.counted)
 
     def run(self, run: Run) -> dict[str, list[Row]]:
         """Process a window with dbt and with the oracle; both must hold the same rows."""
@@ -189,10 +207,11 @@ class Funnel:
 
     def run_dbt(self, run: Run) -> None:
         models = ("lost_reasons", "daily", "monthly", "reporting")
-        self.build(*models, dbt_vars={**run.vars(), "timezone": self.zone})
+        self.build(*models, dbt_vars=run.vars())
 
     def build(self, *select: str, dbt_vars: dict[str, Any]) -> None:
-        results = self.dbt.with_vars(dbt_vars).build(select, with_tests=False)
+        own = {"timezone": self.zone, "pipelines": list(self.counted)}
+        results = self.dbt.with_vars({**dbt_vars, **own}).build(select, with_tests=False)
         assert {result.status for result in results} == {"pass"}, results
 
     def compare(self) -> dict[str, list[Row]]:
@@ -241,14 +260,14 @@ def project_under_test() -> Iterator[Funnel]:
 
 @pytest.fixture
 def utc(project_under_test: Funnel) -> Funnel:
-    project_under_test.use_zone(UTC)
+    project_under_test.use(UTC)
     project_under_test.reset()
     return project_under_test
 
 
 @pytest.fixture
 def berlin(project_under_test: Funnel) -> Funnel:
-    project_under_test.use_zone(BERLIN)
+    project_under_test.use(BERLIN)
     project_under_test.reset()
     return project_under_test
 
@@ -572,7 +591,7 @@ def test_full_refresh_keeps_history(utc: Funnel) -> None:
 
 def test_no_event_is_lost_where_tables_of_time_zones_differ(utc: Funnel) -> None:
     # From September 2026 on, Python and servers do not agree on the hour. The oracle is Python's.
-    utc.use_zone("Africa/Casablanca")
+    utc.use("Africa/Casablanca")
     times = ("09-30 22:30", "09-30 23:30", "10-31 22:30", "10-31 23:30")
     changes = [stage(deal, f"2026-{time}:00", "1") for deal, time in enumerate(times)]
     utc.load(Raw(FUNNEL, deal_changes=changes, stages=STAGES))
@@ -623,6 +642,55 @@ def test_around_a_change_of_clocks_events_keep_their_local_day(
     for table in TWINS:
         happened = {row[0]: row[-1] for row in tables[table] if row[-1]}
         assert happened == {date.fromisoformat(day): 3}
+
+
+# Pipelines: two of them, with stages of equal names.
+
+IN_TWO = (
+    Stage(1, "Lead Generation", 1),
+    Stage(2, "Negotiation", 1),
+    Stage(3, "Lead Generation", 2),
+    Stage(4, "Negotiation", 2),
+)
+
+
+@pytest.mark.parametrize(
+    ("counted", "leads", "calls"), [((), 3, 3), (("sales",), 2, 1), (("2",), 2, 1), (("x",), 0, 0)]
+)
+def test_a_pipeline_that_is_left_out_does_not_count(
+    utc: Funnel, counted: tuple[str, ...], leads: int, calls: int
+) -> None:
+    changes = [
+        stage(1, "2024-05-01", "1"),
+        stage(1, "2024-05-10", "3"),  # handed over
+        stage(2, "2024-05-02", "1"),
+        stage(3, "2024-05-03", "3"),
+        DealChange(1, at("2024-04-30"), "user_id", "7"),
+        DealChange(1, at("2024-05-02"), "user_id", "8"),
+        DealChange(1, at("2024-05-11"), "user_id", "7"),
+    ]
+    rows = [activity(1, "2024-05-09"), activity(3, "2024-05-10"), activity(9, "2024-05-10")]
+    utc.load(Raw(FUNNEL, rows, TYPES, changes, (), IN_TWO, PIPELINES, counted))
+    tables = utc.run(Run(date(2024, 5, 31), months=1))
+    assert funnel_month(tables, "2024-05", "1")[0] == leads
+    assert funnel_month(tables, "2024-05", "2.1")[0] == calls
+
+
+def test_a_step_can_be_one_pipelines_own(utc: Funnel) -> None:
+    changes = [stage(deal, "2024-05-01", str(deal)) for deal in (1, 2, 3, 4)]
+    steps = (
+        Step("stage", "Lead Generation", "1", "Lead", 1, "Sales"),
+        Step("stage", "lead generation", "2", "Request", 2, "2"),
+        Step("stage", "4", "3", "Talks", 3),
+    )
+    utc.load(Raw(steps, (), (), changes, (), IN_TWO, PIPELINES))
+    tables = utc.run(Run(date(2024, 5, 1), months=1))
+    assert {row[2]: row[-1] for row in tables["daily_deal_stats"] if row[-1]} == {
+        "Lead": 1,
+        "Negotiation": 1,
+        "Request": 1,
+        "Talks": 1,
+    }
 
 
 # Random examples.
@@ -750,6 +818,7 @@ stage_lists = st.lists(
             ["Negotiation ", "Lead Generation", "qualified LEAD", "negotiation", "Leads"]
             + ["On Hold", "leads", "Unknown", "", " ", None]
         ),
+        st.sampled_from([1, 2, 1, None, 3]),
     ),
     max_size=5,
 ).map(tuple)
@@ -870,12 +939,14 @@ def stories(draw: st.DrawFn, calendar: Calendar) -> tuple[Raw, list[Turn]]:
     first_day = draw(st.sampled_from(calendar.months)).first_day
     pool = draw(pools(calendar, first_day))
     raw = Raw(
-        draw(st.sampled_from([FUNNEL, ODD_FUNNEL])),
+        draw(st.sampled_from([FUNNEL, ODD_FUNNEL, PIPELINE_FUNNEL])),
         draw(pool.activities()),
         draw(type_lists),
         draw(pool.changes()),
         draw(field_lists),
         draw(stage_lists),
+        PIPELINES,
+        draw(st.sampled_from([(), (), (), ("sales",), ("2", "Pipeline 3")])),
     )
     turn = st.builds(Turn, pool.shifts(), runs(first_day), st.sampled_from([1, 1, 1, 2]))
     later = draw(st.sampled_from([0, 1, 1, 2]))

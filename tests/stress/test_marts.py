@@ -22,6 +22,7 @@ from oracle import (
     DealChange,
     Field,
     Month,
+    Pipeline,
     Raw,
     Row,
     Stage,
@@ -53,7 +54,8 @@ BY_DEAL = (
     "deal_values",
     "deal_states",
 )
-TABLES = (*BY_DEAL, "monthly_stats_by_owner")
+BY_MONTH = ("monthly_stats_by_owner", "monthly_stats_by_pipeline")
+TABLES = (*BY_DEAL, *BY_MONTH)
 COLUMNS = {
     "deal_first_statuses": "deal_id, first_status_at",
     "deal_closings": (
@@ -71,6 +73,9 @@ COLUMNS = {
     "deal_values": "deal_id, value_number, recorded_at, replaced_at, value",
     "monthly_stats_by_owner": (
         "month, owner_id, kpi_name, funnel_step, step_order, deals_count, owner_deals_count"
+    ),
+    "monthly_stats_by_pipeline": (
+        "month, pipeline_id, pipeline_name, kpi_name, funnel_step, step_order, deals_count"
     ),
     "deals": (
         "deal_id, created_at, owner_id, status, current_kpi_name, current_funnel_step,"
@@ -112,9 +117,7 @@ COLUMNS = {
         " days_since_last_movement, stalled_after_days, limit_of"
     ),
 }
-TABLES_OF_DEALS = tuple(
-    name for name in TABLES if name not in ("deal_states", "monthly_stats_by_owner")
-)
+TABLES_OF_DEALS = tuple(name for name in TABLES if name not in ("deal_states", *BY_MONTH))
 VIEWS = tuple(name for name in COLUMNS if name not in TABLES)
 
 TYPES = (ActivityType(1, "Sales Call 1", "meeting"), ActivityType(2, "Lunch", "lunch"))
@@ -131,6 +134,12 @@ STAGES = (
 )
 FIELDS = (Field("lost_reason", '[{"id": 1, "label": "Price"}, {"id": 2, "label": "Timing"}]'),)
 
+IN_PIPELINES = tuple(
+    stage._replace(pipeline_id=pipeline)
+    for stage, pipeline in zip(STAGES, (1, 2, 1, 1, 2, 1, 3, None, 1), strict=True)
+)
+PIPELINES = (Pipeline(1, "Sales"), Pipeline(2, "Service"))
+
 # Two stages of one step, a step that wins by its name, an activity as the first step.
 ODD_FUNNEL = (
     Step("activity", "meeting", "0", "First call", 1),
@@ -142,10 +151,11 @@ ODD_FUNNEL = (
 
 
 class Built(NamedTuple):
-    """A month of monthly_stats_by_owner, and how far it is built."""
+    """A month of the tables BY_MONTH, and how far it is built."""
 
     last_day: date
-    rows: list[Row]
+    by_owner: list[Row]
+    by_pipeline: list[Row]
 
 
 class Marts:
@@ -188,20 +198,25 @@ class Marts:
         as_of = window.as_of or window.source_dt
         self.rules = Rules(as_of, self.funnel.zone, **rules)
         raw = self.raw = raw._replace(reasons=typed_reasons(raw))
-        rules["timezone"] = self.funnel.zone
         deals_vars = {**self.deals_window(window).dbt_vars(), **rules}
         self.dbt_vars = {**window.dbt_vars(), **rules}
         models = ("lost_reasons", "deal_events", "deal_months", *BY_DEAL)
         self.funnel.build(*models, dbt_vars=deals_vars)
-        self.funnel.build("monthly_stats_by_owner", dbt_vars=self.dbt_vars)
+        self.funnel.build(*BY_MONTH, dbt_vars=self.dbt_vars)
         self.known_through = as_of
         for month in self.processed(window):
-            rows = oracle.stats_by_owner(raw, month, window.last_day, self.funnel.zone)
-            self.months[month] = Built(min(month.last_day, window.last_day), rows)
+            last_day, zone = min(month.last_day, window.last_day), self.funnel.zone
+            self.months[month] = Built(
+                last_day,
+                oracle.stats_by_owner(raw, month, last_day, zone),
+                oracle.stats_by_pipeline(raw, month, last_day, zone),
+            )
         for table in TABLES_OF_DEALS:
             self.compare(table, getattr(oracle, table)(raw, self.rules))
-        rows = [row for built in self.months.values() for row in built.rows]
-        self.compare("monthly_stats_by_owner", rows)
+        built = self.months.values()
+        by_pipeline = [row for month in built for row in month.by_pipeline]
+        self.compare("monthly_stats_by_owner", [row for month in built for row in month.by_owner])
+        self.compare("monthly_stats_by_pipeline", by_pipeline)
 
     def look(self) -> None:
         """Build the views and compare them."""
@@ -417,6 +432,9 @@ def stories(draw: st.DrawFn) -> tuple[Raw, list[Turn], dict[str, Any]]:
         FIELDS,
         STAGES,
     )
+    if draw(st.booleans()):
+        counted = draw(st.sampled_from([(), ("sales",), ("1", "Pipeline 3")]))
+        raw = raw._replace(stages=IN_PIPELINES, pipelines=PIPELINES, counted=counted)
     edits = st.lists(
         st.one_of(
             st.builds(Edit, st.one_of(changes, changes, activities)),

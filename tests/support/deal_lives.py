@@ -13,7 +13,18 @@ from functools import cache
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from oracle import Raw, Step, activity_kpi, clean, deal_kpi, local_day
+from oracle import (
+    Raw,
+    Step,
+    activity_kpi,
+    clean,
+    counted_deal_kpi,
+    counts_here,
+    entered_pipeline,
+    local_day,
+    pipeline_counts,
+    pipelines_of,
+)
 
 PAGE = Path(__file__).resolve().parents[2] / "docs" / "measures.md"
 
@@ -79,6 +90,10 @@ class Event(NamedTuple):
     """The stage or the reason; None where the field was emptied, or is another."""
     step: Step | None
     user_id: int | None
+    pipeline_id: int | None = None
+    """That of the stage, if it is one, and has a pipeline."""
+    is_here: bool | None = None
+    """Whether that pipeline counts."""
 
 
 class Visit:
@@ -134,6 +149,8 @@ class Deal:
         self.deal_id = deal_id
         self.events: list[Event] = []
         self.state = "open"
+        self.is_away = False
+        self.was_here = False
         self.life = 1
         self.stage: Event | None = None
         self.attempts = [Attempt(1)]
@@ -179,13 +196,18 @@ class Deal:
         return self.values[-1][1] if self.values else None
 
 
-_known: dict[Rules, tuple[Raw, list[Deal]]] = {}
+_known: dict[Rules, tuple[Raw, list[Deal]]] = {}  # all deals, also those that were never here
 _KEPT = 20
 """Answers to keep: the same few are asked for again and again, and one of the demo is 50 MB."""
 
 
 def deals_known(raw: Raw, rules: Rules) -> list[Deal]:
-    """All deals with a change up to the day `as_of`, each with its life; not to be changed."""
+    """All deals that were in a pipeline that counts; each with its life; not to be changed."""
+    return [deal for deal in deals_recorded(raw, rules) if deal.was_here]
+
+
+def deals_recorded(raw: Raw, rules: Rules) -> list[Deal]:
+    """All deals with a change up to the day `as_of`, wherever they were."""
     if rules not in _known or _known[rules][0] is not raw:
         _known.pop(rules, None)
         if len(_known) == _KEPT:
@@ -202,7 +224,8 @@ def _live_through(raw: Raw, rules: Rules) -> list[Deal]:
             continue
         day = local_day(row.change_time, rules.zone)
         if day <= rules.as_of:
-            kpi = deal_kpi(raw, field, row.new_value)
+            kpi = counted_deal_kpi(raw, row)
+            pipeline = entered_pipeline(raw, row)
             steps = [
                 step
                 for step in raw.steps
@@ -217,6 +240,8 @@ def _live_through(raw: Raw, rules: Rules) -> list[Deal]:
                 kpi.kpi_name if kpi and field in ("stage_id", "lost_reason") else None,
                 steps[0] if steps else None,
                 int(value) if field == "user_id" and re.fullmatch("[0-9]{1,18}", value) else None,
+                pipeline,
+                None if pipeline is None else pipeline_counts(raw, pipeline),
             )
             deals.setdefault(row.deal_id, Deal(row.deal_id)).events.append(event)
     first_status = min(
@@ -224,10 +249,14 @@ def _live_through(raw: Raw, rules: Rules) -> list[Deal]:
     )
     for deal in deals.values():
         deal.events.sort(key=order_at_one_moment)
+        deal.was_here = not raw.counted or any(
+            pipeline_counts(raw, pipeline) and local_day(at, rules.zone) <= rules.as_of
+            for at, pipeline in pipelines_of(raw, deal.deal_id)
+        )
         live(deal, winning_order(raw, rules), first_status)
     for activity in raw.activities:
         known = deals.get(activity.deal_id) if activity.deal_id is not None else None
-        if known and activity.done and activity.due_to is not None:
+        if known and counts_here(raw, activity) and activity.due_to is not None:
             step = activity_kpi(raw, activity.type).funnel_step
             if step and local_day(activity.due_to, rules.zone) <= rules.as_of:
                 enter_step(known, step, activity.due_to)
@@ -264,8 +293,26 @@ def live(deal: Deal, winning: int | None, first_status: datetime | None) -> None
         note_values(deal, event)
         name = name_of(deal, event, winning)
         is_recorded = first_status is not None and event.at >= first_status
+        if event.is_here is not None:
+            deal.is_away = not event.is_here
+        if deal.is_away:
+            if deal.state == "open":
+                leave(deal, event.at)
+            continue
+        if deal.state == "elsewhere":
+            state = "won" if name == "winning stage" and not is_recorded else "open"
+            happen(deal, event, name, Cell(state, is_new_attempt=True, visit="begins"))
+            continue
         cell = (from_then_on if is_recorded else before).get((name, deal.state))
         happen(deal, event, name, cell or Cell(deal.state, is_new_attempt=False, visit=None))
+
+
+def leave(deal: Deal, at: datetime) -> None:
+    """Let an open deal go to a pipeline that does not count."""
+    deal.state = "elsewhere"
+    deal.moved_at.append(at)
+    close(deal, at)
+    end_visit(deal, at, "moved to another pipeline")
 
 
 def note_values(deal: Deal, event: Event) -> None:
@@ -296,7 +343,7 @@ def name_of(deal: Deal, event: Event, winning: int | None) -> str:
 def happen(deal: Deal, event: Event, name: str, cell: Cell) -> None:
     """Change the state, the attempt and the visit of a deal as a cell of the tables says."""
     was, deal.state = deal.state, cell.state
-    was_in = deal.stage.kpi_name if deal.stage else None
+    was_in = deal.stage
     if cell.is_new_attempt:
         begin_attempt(deal, event.at)
     if name == "created again":
@@ -313,11 +360,21 @@ def happen(deal: Deal, event: Event, name: str, cell: Cell) -> None:
         deal.closings[-1].lost_reason = deal.attempt.reason or "Unknown"
     if cell.visit == "ends":
         end_visit(deal, event.at, ending_of(name, deal.state))
-    moves_on = cell.visit == "moves on" and deal.stage and deal.stage.kpi_name != was_in
-    if deal.stage and (cell.visit == "begins" or moves_on):
+    is_elsewhere = deal.stage and not (was_in and is_same_place(was_in, deal.stage))
+    if deal.stage and (cell.visit == "begins" or (cell.visit == "moves on" and is_elsewhere)):
         end_visit(deal, event.at, "re-opened" if cell.is_new_attempt else None)
         deal.visits.append(Visit(deal, deal.stage, event.at))
         deal.moved_at.append(event.at)
+
+
+def is_same_place(one: Event, other: Event) -> bool:
+    """Whether two stages are one step of one pipeline, as far as pipelines are known."""
+    return one.kpi_name == other.kpi_name and not is_other_pipeline(one, other)
+
+
+def is_other_pipeline(one: Event, other: Event) -> bool:
+    """Whether two stages are known to be of two pipelines."""
+    return None not in (one.pipeline_id, other.pipeline_id) and one.pipeline_id != other.pipeline_id
 
 
 def begin_attempt(deal: Deal, at: datetime) -> None:

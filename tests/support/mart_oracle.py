@@ -13,8 +13,33 @@ from fractions import Fraction
 from math import ceil, floor
 from typing import Any
 
-from deal_lives import Deal, Event, Rules, Visit, amount, deals_known, status_times
-from oracle import Month, Raw, Row, Step, activity_kpi, clean, deal_kpi, local_day, month_of
+from deal_lives import (
+    Deal,
+    Event,
+    Rules,
+    Visit,
+    amount,
+    deals_known,
+    deals_recorded,
+    is_other_pipeline,
+    status_times,
+)
+from oracle import (
+    Month,
+    Raw,
+    Row,
+    Step,
+    activity_kpi,
+    clean,
+    counted_deal_kpi,
+    counts_here,
+    entered_pipeline,
+    local_day,
+    month_of,
+    pipeline_at,
+    pipeline_counts,
+    pipeline_name,
+)
 
 # Numbers.
 
@@ -59,7 +84,7 @@ def deal_first_statuses(raw: Raw, rules: Rules) -> list[Row]:
     """One row per deal whose status somebody recorded."""
     return [
         (deal.deal_id, min(times))
-        for deal in deals_known(raw, rules)
+        for deal in deals_recorded(raw, rules)
         if (times := status_times(deal))
     ]
 
@@ -109,6 +134,8 @@ def deal_stage_visits(raw: Raw, rules: Rules) -> list[Row]:
                 direction = "moved back"
                 if ahead > 0:
                     direction = "advanced" if ahead == 1 else "skipped ahead"
+                if is_other_pipeline(visit.stage, following.stage):
+                    direction = "moved to another pipeline"
             rows.append(
                 (
                     deal.deal_id,
@@ -143,7 +170,7 @@ def deal_steps(raw: Raw, rules: Rules) -> list[Row]:
     """One row per deal and step that it entered."""
     names = {step.funnel_step: (step.kpi_name, step.step_order) for step in raw.steps}
     rows: list[Row] = []
-    for deal in deals_known(raw, rules):
+    for deal in deals_recorded(raw, rules):
         entered = sorted(deal.first_entered_at, key=lambda step: names[step][1])
         for number, step in enumerate(entered):
             previous = entered[number - 1] if number else None
@@ -155,7 +182,7 @@ def deal_steps(raw: Raw, rules: Rules) -> list[Row]:
 def deal_values(raw: Raw, rules: Rules) -> list[Row]:
     """One row per value recorded, and how long it stayed."""
     rows: list[Row] = []
-    for deal in deals_known(raw, rules):
+    for deal in deals_recorded(raw, rules):
         recorded = [event for event in deal.events if event.field == "value"]
         for number, event in enumerate(recorded, 1):
             end = recorded[number].at if number < len(recorded) else None
@@ -177,7 +204,8 @@ def deals(raw: Raw, rules: Rules) -> list[Row]:
         last = deal.position
         furthest = furthest_step(raw, deal)
         ended_at = deal.attempt.ended_at
-        last_day = local_day(ended_at, rules.zone) if ended_at else rules.as_of
+        is_closed = ended_at and deal.status != "elsewhere"
+        last_day = local_day(ended_at, rules.zone) if ended_at and is_closed else rules.as_of
         rows.append(
             (
                 deal.deal_id,
@@ -606,14 +634,16 @@ def stats_by_owner(raw: Raw, month: Month, last_day: date, zone: str) -> list[Ro
     )
     events: list[tuple[str, int, datetime, int | None]] = []
     for row in raw.deal_changes:
-        kpi = deal_kpi(raw, row.changed_field_key, row.new_value)
+        kpi = counted_deal_kpi(raw, row)
         if kpi and kpi.funnel_step and row.deal_id is not None and row.change_time is not None:
             at = row.change_time
             before = [o for deal, since, o in owners if deal == row.deal_id and since <= at]
             events.append((kpi.funnel_step, row.deal_id, at, before[-1] if before else None))
     for activity in raw.activities:
         step = activity_kpi(raw, activity.type).funnel_step
-        if step and activity.done and activity.deal_id is not None and activity.due_to:
+        if not counts_here(raw, activity):
+            continue
+        if step and activity.deal_id is not None and activity.due_to:
             events.append((step, activity.deal_id, activity.due_to, activity.assigned_to_user))
     counted = [
         event
@@ -632,4 +662,34 @@ def stats_by_owner(raw: Raw, month: Month, last_day: date, zone: str) -> list[Ro
         deals_count = sum(1 for (s, _), o in firsts.items() if s == step and o == owner)
         owned = {deal_id for s, deal_id, _, o in counted if s == step and o == owner}
         rows.append((month.first_day, owner, kpi_name, step, order, deals_count, len(owned)))
+    return rows
+
+
+def stats_by_pipeline(raw: Raw, month: Month, last_day: date, zone: str) -> list[Row]:
+    """The rows of monthly_stats_by_pipeline for one month, up to a day."""
+    events: list[tuple[str, int | None, int | None, datetime | None]] = []
+    for row in raw.deal_changes:
+        kpi = counted_deal_kpi(raw, row)
+        if kpi and kpi.field == "stage_id":
+            pipeline = entered_pipeline(raw, row)
+            events.append((kpi.funnel_step or "", pipeline, row.deal_id, row.change_time))
+    for activity in raw.activities:
+        if counts_here(raw, activity):
+            step = activity_kpi(raw, activity.type).funnel_step or ""
+            pipeline = pipeline_at(raw, activity.deal_id, activity.due_to)
+            events.append((step, pipeline, activity.deal_id, activity.due_to))
+    rows: list[Row] = []
+    steps = {(step.funnel_step, step.kpi_name, step.step_order) for step in raw.steps}
+    for pipeline in {row.pipeline_id for row in raw.stages if row.pipeline_id is not None}:
+        for step, kpi_name, order in steps if pipeline_counts(raw, pipeline) else ():
+            deals = {
+                deal
+                for entered, place, deal, at in events
+                if (entered, place) == (step, pipeline)
+                and deal is not None
+                and at is not None
+                and month.first_day <= local_day(at, zone) <= min(month.last_day, last_day)
+            }
+            name = pipeline_name(raw, pipeline)
+            rows.append((month.first_day, pipeline, name, kpi_name, step, order, len(deals)))
     return rows

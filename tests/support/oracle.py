@@ -58,6 +58,14 @@ class Stage(NamedTuple):
 
     stage_id: int
     stage_name: str | None
+    pipeline_id: int | None = None
+
+
+class Pipeline(NamedTuple):
+    """A row of `pipelines`; no two rows share a pipeline_id."""
+
+    pipeline_id: int
+    name: str | None
 
 
 class Step(NamedTuple):
@@ -68,6 +76,7 @@ class Step(NamedTuple):
     funnel_step: str
     kpi_name: str
     step_order: int
+    pipeline: str | None = None
 
 
 class Raw(NamedTuple):
@@ -79,6 +88,9 @@ class Raw(NamedTuple):
     deal_changes: Sequence[DealChange] = ()
     fields: Sequence[Field] = ()
     stages: Sequence[Stage] = ()
+    pipelines: Sequence[Pipeline] = ()
+    counted: Sequence[str] = ()
+    """The var `pipelines`: those that count, by name or number; empty: all."""
     reasons: Mapping[str, str] | None = None
     """`typed_reasons` of these rows, once for many questions; None: each finds them."""
 
@@ -202,13 +214,91 @@ def deal_kpi(raw: Raw, field: str | None, value: str | None) -> DealKpi | None:
     if key == "stage_id":
         name = stage_name(raw, read_id(value)) or "Unknown"
         steps = [step for step in raw.steps if step.source_type == "stage"]
-        for step in steps:
-            if clean(step.source_name) == clean(name):
-                name = step.kpi_name
+        defined = definition(raw, steps, read_id(value), name)
+        name = defined.kpi_name if defined else name
         return DealKpi(key, short(name), step_named(steps, name))
     if key == "lost_reason":
         return DealKpi(key, short(reason_name(raw, read_id(value))), None)
     return None  # status, value and the like
+
+
+def definition(raw: Raw, steps: Sequence[Step], value: str, name: str) -> Step | None:
+    """The step of a stage: by its number, else by name and pipeline, else by its name alone."""
+    pipeline = pipeline_of(raw, value)
+    names = {"", str(pipeline), clean(pipeline_name(raw, pipeline)) if pipeline else ""}
+    fitting = [step for step in steps if clean(step.pipeline) in names]
+    numbered = [step for step in fitting if shown(step.source_name) == value]
+    named = [step for step in fitting if clean(step.source_name) == clean(name)]
+    of_pipeline = [step for step in named if clean(step.pipeline)]
+    return next(iter(numbered or of_pipeline or named), None)
+
+
+# In which pipeline a deal is.
+
+
+def pipeline_of(raw: Raw, stage: str) -> int | None:
+    """The pipeline of a stage; of several the highest number."""
+    found = [row.pipeline_id for row in raw.stages if str(row.stage_id) == stage]
+    return max((pipeline for pipeline in found if pipeline is not None), default=None)
+
+
+def pipeline_name(raw: Raw, pipeline: int) -> str:
+    """Its name, else its number."""
+    names = [shown(row.name) for row in raw.pipelines if row.pipeline_id == pipeline]
+    return first_name(names) or f"Pipeline {pipeline}"
+
+
+def pipeline_counts(raw: Raw, pipeline: int | None) -> bool:
+    """Whether the var names it, or none."""
+    if not raw.counted:
+        return True
+    named = {clean(name) for name in raw.counted}
+    return pipeline is not None and not named.isdisjoint(
+        (str(pipeline), clean(pipeline_name(raw, pipeline)))
+    )
+
+
+def entered_pipeline(raw: Raw, row: DealChange) -> int | None:
+    """The pipeline of the stage that a change enters, if it does and that is known."""
+    is_stage = clean(row.changed_field_key) == "stage_id"
+    return pipeline_of(raw, read_id(row.new_value)) if is_stage else None
+
+
+def pipelines_of(raw: Raw, deal_id: int | None) -> list[tuple[datetime, int]]:
+    """When a deal entered a stage of which pipeline; of several at one moment the highest."""
+    entered: dict[datetime, int] = {}
+    for row in raw.deal_changes:
+        pipeline = entered_pipeline(raw, row) if row.deal_id == deal_id else None
+        if pipeline is not None and row.change_time is not None:
+            entered[row.change_time] = max(pipeline, entered.get(row.change_time, pipeline))
+    return sorted(entered.items())
+
+
+def pipeline_at(raw: Raw, deal_id: int | None, moment: datetime | None) -> int | None:
+    """The pipeline of the last stage entered by then, as far as one is known."""
+    if moment is None or not any(stage.pipeline_id is not None for stage in raw.stages):
+        return None
+    before = [pipeline for at, pipeline in pipelines_of(raw, deal_id) if at <= moment]
+    return before[-1] if before else None
+
+
+def counted_deal_kpi(raw: Raw, row: DealChange) -> DealKpi | None:
+    """What a change is counted as: as nothing where its pipeline does not count."""
+    if raw.counted:
+        pipeline = entered_pipeline(raw, row)
+        if pipeline is None:
+            pipeline = pipeline_at(raw, row.deal_id, row.change_time)
+        if not pipeline_counts(raw, pipeline):
+            return None
+    return deal_kpi(raw, row.changed_field_key, row.new_value)
+
+
+def counts_here(raw: Raw, row: Activity) -> bool:
+    """Whether an activity is done, for a deal in a pipeline that counts, at a known time."""
+    is_event = row.done and row.deal_id is not None and row.due_to is not None
+    return bool(is_event) and (
+        not raw.counted or pipeline_counts(raw, pipeline_at(raw, row.deal_id, row.due_to))
+    )
 
 
 def step_named(steps: Sequence[Step], kpi_name: str) -> str | None:
@@ -226,7 +316,9 @@ def stage_name(raw: Raw, value: str) -> str | None:
     in_funnel = [
         shown(step.source_name)
         for step in raw.steps
-        if step.source_type == "stage" and clean(step.source_name) == value
+        if step.source_type == "stage"
+        and clean(step.source_name) == value
+        and not clean(step.pipeline)
     ]
     return first_name(in_stages) or first_name(in_options) or first_name(in_funnel)
 
@@ -298,7 +390,11 @@ def all_deal_kpis(raw: Raw) -> set[DealKpi]:
     """The KPIs that have a row on every day, also where nothing happened."""
     stages = [str(row.stage_id) for row in raw.stages]
     stages += [option for option, _ in options(raw, "stage_id")]
-    stages += [step.source_name for step in raw.steps if step.source_type == "stage"]
+    stages += [
+        step.source_name
+        for step in raw.steps
+        if step.source_type == "stage" and not clean(step.pipeline)
+    ]
     reasons = [text for option in options(raw, "lost_reason") for text in option]
     reasons += [*typed_reasons(raw), "other"]
     changes = [("stage_id", value) for value in stages]
@@ -316,7 +412,7 @@ def activity_events(raw: Raw, zone: str) -> list[Event[ActivityKpi]]:
     return [
         (activity_kpi(raw, row.type), row.deal_id, local_day(row.due_to, zone))
         for row in raw.activities
-        if row.done and row.deal_id is not None and row.due_to is not None
+        if counts_here(raw, row) and row.deal_id is not None and row.due_to is not None
     ]
 
 
@@ -324,7 +420,7 @@ def deal_events(raw: Raw, zone: str) -> list[Event[DealKpi]]:
     """Every change of a counted field to a value; its day is that of `change_time`."""
     events = []
     for row in raw.deal_changes:
-        kpi = deal_kpi(raw, row.changed_field_key, row.new_value)
+        kpi = counted_deal_kpi(raw, row)
         if kpi and row.deal_id is not None and row.change_time is not None:
             events.append((kpi, row.deal_id, local_day(row.change_time, zone)))
     return events

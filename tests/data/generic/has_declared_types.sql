@@ -15,17 +15,18 @@
 {%- endif %}
 with
 
-declared_columns (column_name, data_type, accepted_types) as (
+declared_columns (column_name, data_type, accepted_types, is_optional) as (
 
     values
     {%- for column in columns %}
     (
         '{{ column.name }}',
         '{{ column.data_type }}',
-        array['{{ kinds.get(column.data_type, [column.data_type]) | join("', '") }}']
+        array['{{ kinds.get(column.data_type, [column.data_type]) | join("', '") }}'],
+        {{ column.meta.get('is_optional', false) }}
     ){{ ',' if not loop.last }}
     {%- else %}
-    ('', '', array[''])
+    ('', '', array[''], false)
     {%- endfor %}
 
 )
@@ -42,7 +43,8 @@ left join pg_catalog.pg_attribute as found_columns
         and not found_columns.attisdropped
 where
     coalesce(
-        format_type(found_columns.atttypid, null) <> all(declared_columns.accepted_types), true
+        format_type(found_columns.atttypid, null) <> all(declared_columns.accepted_types),
+        not declared_columns.is_optional
     )
 
 {% endtest %}

@@ -1,0 +1,126 @@
+"""An account with several pipelines, from CSV files to what is shown."""
+
+import json
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from homes import Funnel
+
+ACTIVITIES = """activity_id,type,assigned_to_user,deal_id,done,due_to
+1,meeting,7,1,True,2024-05-06T09:00:00
+2,meeting,7,2,True,2024-05-06T09:00:00
+"""
+CHANGES = """deal_id,change_time,changed_field_key,new_value
+1,2024-05-02T09:00:00,stage_id,1
+1,2024-05-05T09:00:00,stage_id,3
+2,2024-05-03T09:00:00,stage_id,1
+3,2024-05-04T09:00:00,stage_id,3
+"""
+FILES = {
+    "activity.csv": ACTIVITIES,
+    "activity_types.csv": "id,name,active,type\n1,Meeting,True,meeting\n",
+    "deal_changes.csv": CHANGES,
+    "fields.csv": "id,field_key,name,field_value_options\n",
+    "pipelines.csv": "pipeline_id,name\n1,Sales\n2,Service\n",
+    "stages.csv": "stage_id,stage_name,pipeline_id\n1,Lead Generation,1\n3,Lead generation,2\n",
+    "users.csv": "id,name,email,modified\n",
+}
+QUICKLY = ("--no-tests", "--no-freshness")
+RUN = ("run", "--source-dt", "2024-05-31", "--months", "1", *QUICKLY)
+
+
+def write(folder: Path, **changed: "str | None") -> Path:
+    folder.mkdir(exist_ok=True)
+    for name, text in {**FILES, **changed}.items():
+        if text is not None:
+            (folder / name).write_text(text, encoding="utf-8")
+    return folder
+
+
+@pytest.fixture(scope="module")
+def built(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Funnel]:
+    folder = tmp_path_factory.mktemp("pipelines")
+    funnel = Funnel(folder / "home")
+    funnel.done("db", "start")
+    funnel.done("load", str(write(folder / "csv")))
+    funnel.done(*RUN)
+    yield funnel
+    funnel.done("db", "stop")
+
+
+def steps(funnel: Funnel, *options: str) -> dict[str, int]:
+    document = json.loads(funnel.done("show", "--month", "2024-05", "--json", *options).stdout)
+    [month] = document["months"]
+    return {row["funnel_step"]: row["deals_count"] for row in month["steps"] if row["deals_count"]}
+
+
+def test_each_pipeline_has_its_funnel(built: Funnel) -> None:
+    assert steps(built) == {"1": 3, "2.1": 2}
+    assert steps(built, "--pipeline", "sales") == {"1": 2, "2.1": 1}
+    assert steps(built, "--pipeline", "2") == {"1": 2, "2.1": 1}
+
+
+def test_a_pipeline_that_is_none_is_named_with_those_there_are(built: Funnel) -> None:
+    outcome = built("show", "--pipeline", "Slaes")
+    assert outcome.returncode == 2
+    assert "there is no pipeline Slaes. There are Sales and Service." in outcome.stderr
+
+
+def test_two_pipelines_of_one_step_are_said(built: Funnel) -> None:
+    outcome = built("test", "--source-dt", "2024-05-31")
+    assert "WARN assert_pipelines_share_no_step: 1 row" in outcome.stdout
+
+
+def test_a_var_that_names_no_pipeline_fails(built: Funnel) -> None:
+    outcome = built("test", "--source-dt", "2024-05-31", "--vars", "{pipelines: [Slaes]}")
+    assert "FAIL assert_pipelines_are_known: 1 row" in outcome.stdout
+
+
+def test_verify_sees_the_pipelines_of_a_month_mixed_up(built: Funnel) -> None:
+    mixed = "update pipedrive_analytics.monthly_stats_by_pipeline set pipeline_id = 3 - pipeline_id"
+    built.query(mixed + " where funnel_step = '2.1'")
+    built.query(
+        "update pipedrive_analytics.monthly_stats_by_pipeline set deals_count = deals_count + 1"
+        " where funnel_step = '1' and pipeline_id = 1"
+    )
+    outcome = built("verify", "--json")
+    assert outcome.returncode == 1
+    assert {row["table"] for row in json.loads(outcome.stdout)["drift"]} == {
+        "monthly_stats_by_pipeline"
+    }
+    built("verify", "--repair")
+    assert steps(built, "--pipeline", "Sales") == {"1": 2, "2.1": 1}
+
+
+def test_what_counts_is_part_of_the_definition(built: Funnel) -> None:
+    sales = ("--vars", "{pipelines: [Sales]}")
+    said = "because pipelines has changed"
+    assert said in built.done("plan", "--source-dt", "2024-05-31", *sales).stderr
+    built.done(*RUN, *sales)
+    assert steps(built) == {"1": 2, "2.1": 1}
+    assert said not in built.done("plan", "--source-dt", "2024-05-31", *sales).stderr
+    built.done(*RUN)
+    assert steps(built) == {"1": 3, "2.1": 2}
+
+
+def test_raw_tables_without_pipelines_will_do(built: Funnel, tmp_path: Path) -> None:
+    stages = "stage_id,stage_name\n1,Lead Generation\n3,Lead generation\n"
+    folder = write(tmp_path / "csv", **{"stages.csv": stages, "pipelines.csv": None})
+    built.done("load", str(folder))
+    built.query(
+        "drop table pipedrive_raw.pipelines cascade;"
+        "alter table pipedrive_raw.stages drop column pipeline_id cascade"
+    )
+    try:
+        outcome = built(*RUN[:-2])
+        assert "has_declared_types" not in outcome.stderr
+        assert outcome.returncode == 0, outcome.stderr
+        assert steps(built) == {"1": 3, "2.1": 2}
+        outcome = built("show", "--pipeline", "Sales")
+        assert "there is no pipeline Sales. The raw tables" in outcome.stderr
+        built.done("doctor")
+    finally:
+        built.done("load", str(write(tmp_path / "all")))
+        built.done(*RUN)
+    assert steps(built, "--pipeline", "sales") == {"1": 2, "2.1": 1}
