@@ -15,7 +15,8 @@ def load(invocation: Invocation, directory: Path, append: bool) -> None:
     """Load CSV files into the raw tables: all of them, or none if a row is bad.
 
     DIRECTORY holds activity.csv, activity_types.csv, deal_changes.csv, fields.csv, stages.csv,
-    users.csv and, for several pipelines, pipelines.csv. Headers in any case, columns in any order, further columns ignored.
+    users.csv and, for several pipelines, pipelines.csv. Headers in any case, columns in any order,
+    further columns ignored.
 
     Example: funnel load exports/2024-05-01
     """
