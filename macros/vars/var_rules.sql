@@ -37,8 +37,8 @@
             "lock_timeout": {"type": "integer", "at_least": 0, "at_most": 86400},
             "work_mem": {"type": "integer", "at_least": 0, "at_most": 100000},
             "timezone": {"type": "timezone"},
-            "as_of": {"type": "date", "is_optional": true},
             "pipelines": {"type": "texts"},
+            "as_of": {"type": "date", "is_optional": true},
             "won_step": {"type": "step"},
             "stalled_after_days":
                 {"type": "integer", "at_least": 0, "at_most": 36600, "is_optional": true},

@@ -63,7 +63,6 @@ changes as (
     from {{ ref('deal_staging') }}
     where
         deal_id is not null
-        and {{ is_known('change_time') }}
         {%- if checked_var('pipelines') %}
             and deal_id in (
                 select deal_pipelines.deal_id
@@ -73,6 +72,7 @@ changes as (
                     and {{ is_known('deal_pipelines.entered_at') }}
             )
         {%- endif %}
+        and {{ is_known('change_time') }}
 
 ),
 

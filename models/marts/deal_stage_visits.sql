@@ -35,7 +35,7 @@ places as (
         attempt_ended_at,
         lost_reason,
         kpi_name is not null as is_stage_event,
-        max(pipeline_id) over place as pipeline_id,
+        max(case when kpi_name is not null then pipeline_id end) over place as pipeline_id,
         max(kpi_name) over place as kpi_name,
         max(funnel_step) over place as funnel_step,
         max(step_order) over place as step_order,

@@ -122,7 +122,7 @@ located as (
 
 ),
 
--- A definition by the stage's number goes before one by name and pipeline, that before a name alone.
+-- A line with the stage's number goes before one with name and pipeline, that before a name alone.
 defined as (
 
     select

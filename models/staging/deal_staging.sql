@@ -1,4 +1,3 @@
-{%- set pipelines = checked_var('pipelines') %}
 {%- set deal_pipelines, pipeline_stages = ref('deal_pipelines'), ref('pipeline_stages') %}
 
 with
@@ -14,7 +13,7 @@ changes as (
 ),
 
 -- A reason such as None is what an export makes of nothing; a number is the id of an option.
-deal_changes as (
+typed_changes as (
 
     select
         *,
@@ -27,6 +26,41 @@ deal_changes as (
             else 'any'
         end as kind
     from changes
+
+),
+
+-- Where the var pipelines leaves some out: in which pipeline a deal is at that moment.
+deal_changes as (
+
+    {% if checked_var('pipelines') -%}
+        select
+            typed_changes.*,
+            pipeline_stages.pipeline_id,
+            not pipeline_stages.is_counted as is_elsewhere,
+            coalesce(pipeline_stages.is_counted, deal_pipelines.is_counted, false) as is_counted
+        from typed_changes
+        left join {{ pipeline_stages }} as pipeline_stages
+            on
+                typed_changes.field = 'stage_id'
+                and typed_changes.field_value
+                = cast(pipeline_stages.stage_id as {{ dbt.type_string() }})
+                and pipeline_stages.pipeline_id is not null
+        left join {{ deal_pipelines }} as deal_pipelines
+            on
+                typed_changes.deal_id = deal_pipelines.deal_id
+                and typed_changes.change_time >= deal_pipelines.entered_at
+                and (
+                    typed_changes.change_time < deal_pipelines.left_at
+                    or deal_pipelines.left_at is null
+                )
+    {%- else -%}
+        select
+            *,
+            cast(null as bigint) as pipeline_id,
+            cast(null as boolean) as is_elsewhere,
+            true as is_counted
+        from typed_changes
+    {%- endif %}
 
 ),
 
@@ -60,13 +94,11 @@ select
     end as user_id,
     deal_changes.change_time,
     {{ local_date('deal_changes.change_time') }} as date,
-    {% if pipelines -%}
-        stages.pipeline_id,
-        not stages.is_counted as is_elsewhere,
-    {%- else -%}
-        named.pipeline_id,
-        case when named.pipeline_id is not null then false end as is_elsewhere,
-    {%- endif %}
+    coalesce(deal_changes.pipeline_id, named.pipeline_id) as pipeline_id,
+    coalesce(
+        deal_changes.is_elsewhere,
+        case when named.pipeline_id is not null then false end
+    ) as is_elsewhere,
     coalesce(
         named.kpi_number,
         case
@@ -75,29 +107,12 @@ select
         end
     ) as kpi_number
 from deal_changes
-{% if pipelines -%}
-    left join {{ pipeline_stages }} as stages
-        on
-            deal_changes.field = 'stage_id'
-            and deal_changes.field_value = cast(stages.stage_id as {{ dbt.type_string() }})
-            and stages.pipeline_id is not null
-    left join {{ deal_pipelines }} as deal_pipelines
-        on
-            deal_changes.deal_id = deal_pipelines.deal_id
-            and deal_changes.change_time >= deal_pipelines.entered_at
-            and (
-                deal_changes.change_time < deal_pipelines.left_at
-                or deal_pipelines.left_at is null
-            )
-{%- endif %}
 left join deal_kpis as other
     on
         deal_changes.field = other.field
         and deal_changes.kind = coalesce(other.field_value, 'any')
         and coalesce(other.field_value, '') = ''
-        {% if pipelines -%}
-            and coalesce(stages.is_counted, deal_pipelines.is_counted)
-        {%- endif %}
+        and deal_changes.is_counted
 left join deal_kpis as named
     on
         other.field = named.field

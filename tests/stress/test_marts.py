@@ -62,9 +62,9 @@ COLUMNS = {
         "deal_id, closing_number, attempt_number, outcome, closed_at, corrected_at, owner_id"
     ),
     "deal_stage_visits": (
-        "deal_id, visit_number, kpi_name, funnel_step, step_order, entered_at, exited_at,"
-        " days_in_stage, next_kpi_name, next_funnel_step, direction, lost_reason, owner_id,"
-        " life_number, attempt_number, attempt_outcome, attempt_ended_at, is_customer"
+        "deal_id, visit_number, pipeline_id, kpi_name, funnel_step, step_order, entered_at,"
+        " exited_at, days_in_stage, next_kpi_name, next_funnel_step, direction, lost_reason,"
+        " owner_id, life_number, attempt_number, attempt_outcome, attempt_ended_at, is_customer"
     ),
     "deal_steps": (
         "deal_id, funnel_step, kpi_name, step_order, first_entered_at, previous_funnel_step,"
@@ -309,7 +309,7 @@ FIRST_DAY = date(2024, 3, 1)
 DAYS = (-95, -62, -33, -32, -20, -3, -1, 0, 1, 2, 9, 20, 27, 30, 31, 40, 60)
 TIMES = (time(0, 0), time(9, 30), time(22, 30), time(23, 59, 59, 999999))
 CHANGES = (
-    *(("stage_id", str(stage.stage_id)) for stage in STAGES),
+    *(2 * [("stage_id", str(stage.stage_id)) for stage in STAGES]),
     *(("stage_id", "1"), ("stage_id", "2"), ("stage_id", "3"), ("stage_id", "99")),
     *(("STAGE_ID", " 6 "), ("stage_id", ""), ("stage_id", None), ("stage_id", "7")),
     *(("add_time", None), ("add_time", "2024-01-01")),
@@ -401,8 +401,9 @@ def stories(draw: st.DrawFn) -> tuple[Raw, list[Turn], dict[str, Any]]:
     """Few moments, deals and values, so that they meet each other."""
 
     def some(values: Sequence[Any], at_most: int) -> st.SearchStrategy[Any]:
+        size = at_most // 2
         return st.sampled_from(
-            draw(st.lists(st.sampled_from(values), min_size=1, max_size=at_most))
+            draw(st.lists(st.sampled_from(values), min_size=size, max_size=at_most))
         )
 
     moments = some(
@@ -413,7 +414,7 @@ def stories(draw: st.DrawFn) -> tuple[Raw, list[Turn], dict[str, Any]]:
         lambda deal, moment, change: DealChange(deal, moment, *change),
         deals,
         st.one_of(moments, moments, moments, st.none()),
-        some(CHANGES, 10),
+        some(CHANGES, 14),
     )
     activities = st.builds(
         Activity,
@@ -428,7 +429,7 @@ def stories(draw: st.DrawFn) -> tuple[Raw, list[Turn], dict[str, Any]]:
         draw(st.sampled_from([FUNNEL, FUNNEL, ODD_FUNNEL])),
         draw(st.lists(activities, max_size=5)),
         TYPES,
-        draw(st.lists(changes, min_size=3, max_size=30)),
+        draw(st.lists(changes, min_size=15, max_size=40)),
         FIELDS,
         STAGES,
     )

@@ -140,6 +140,7 @@ def deal_stage_visits(raw: Raw, rules: Rules) -> list[Row]:
                 (
                     deal.deal_id,
                     number + 1,
+                    visit.stage.pipeline_id,
                     *named(visit.stage),
                     visit.entered_at,
                     visit.exited_at,

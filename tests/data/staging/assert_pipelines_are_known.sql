@@ -1,5 +1,5 @@
--- A row here means a pipeline that the var pipelines or seeds/funnel_steps.csv names and the account
--- has not: none of its deals is counted. Write it as Pipedrive does, or by its number.
+-- A row here means a pipeline that the var pipelines or seeds/funnel_steps.csv names and the
+-- account has not: none of its deals is counted. Write it as Pipedrive does, or by its number.
 with
 
 named as (
@@ -16,8 +16,8 @@ named as (
 
 select named.pipeline
 from named
-left join {{ ref('pipeline_stages') }} as stages
+left join {{ ref('pipeline_stages') }} as pipeline_stages
     on
-        named.pipeline = lower(stages.pipeline_name)
-        or named.pipeline = cast(stages.pipeline_id as {{ dbt.type_string() }})
-where stages.stage_id is null
+        named.pipeline = lower(pipeline_stages.pipeline_name)
+        or named.pipeline = cast(pipeline_stages.pipeline_id as {{ dbt.type_string() }})
+where pipeline_stages.stage_id is null
