@@ -220,14 +220,14 @@ batch_option = click.option(
 )
 
 
-def parse_month(text: str) -> date:
+def parse_month(text: str, option: str = "--month") -> date:
     """Return the first day of the month that a person wrote as YYYY-MM.
 
     Raises:
         FunnelError: It is no month.
     """
     if not re.fullmatch(r"[0-9]{4}-(0[1-9]|1[0-2])", text) or text.startswith("0000"):
-        raise FunnelError(f"--month {text!r} is not a month", hint="Write it as YYYY-MM.")
+        raise FunnelError(f"{option} {text!r} is not a month", hint="Write it as YYYY-MM.")
     return date(int(text[:4]), int(text[5:]), 1)
 
 

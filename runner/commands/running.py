@@ -21,7 +21,7 @@ def print_report(console: Console, report: "RunReport") -> None:
     console.say(describe_problems(report.results, with_warnings=False), even_if_quiet=True)
     console.say(describe_problems(report.results, with_failures=False))
     if any(result.stored_in for result in report.results):
-        console.say("The rows are in the schema pipedrive_audit; `funnel test` shows some of them.")
+        console.say("`funnel test` says what that means. All rows are in pipedrive_audit.")
     console.say(count_results(report.results, report.seconds))
     if report.history:
         console.say(f"The history of deals is complete {report.history.describe()}.")

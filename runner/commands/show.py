@@ -1,6 +1,7 @@
 """`funnel show`."""
 
 from dataclasses import replace
+from datetime import date
 from difflib import get_close_matches
 
 import click
@@ -30,6 +31,8 @@ class _View(click.Choice[str]):
     metavar="YYYY-MM",
     help="The month to show; the latest complete one with data if not given.",
 )
+@click.option("--from", "since", metavar="YYYY-MM", help="Show the months from this one on.")
+@click.option("--to", "until", metavar="YYYY-MM", help="With --from: the last month.")
 @click.option("--last", type=range_of("months"), metavar="N", help="Show the last N months.")
 @click.option("--pipeline", metavar="NAME", help="The funnel of one pipeline, by name or number.")
 @click.option("--csv", "as_csv", is_flag=True, help="Print CSV, with the columns of the model.")
@@ -40,6 +43,8 @@ def show(
     invocation: Invocation,
     view: str,
     month: str | None,
+    since: str | None,
+    until: str | None,
     last: int | None,
     pipeline: str | None,
     as_csv: bool,
@@ -61,6 +66,7 @@ def show(
     \b
     Example: funnel show --month 2024-05
              funnel show --last 12 --json
+             funnel show --from 2024-01 --to 2024-06
              funnel show conversion --last 6
              funnel show --pipeline Sales
     """
@@ -68,7 +74,7 @@ def show(
     from runner.project import META
     from runner.show.documents import csv_view, document_view
     from runner.show.rows import read_owner_names, require_built
-    from runner.show.view import draw_view, of_pipeline, read_view
+    from runner.show.view import Choice, draw_view, of_pipeline, read_view
     from runner.show.views import PIPELINE, VIEWS
     from runner.text_table import terminal_width
     from runner.warehouse.completeness import read_completeness
@@ -76,8 +82,6 @@ def show(
 
     console, project = invocation.console, invocation.project
     shown = PIPELINE if pipeline else VIEWS[view]
-    if month and last:
-        raise FunnelError("--month and --last exclude each other", hint="Give one of the two.")
     if as_csv and console.as_json:
         raise FunnelError("--csv and --json exclude each other", hint="Give one of the two.")
     if raw and not as_csv:
@@ -87,22 +91,19 @@ def show(
             f"{view} is of all pipelines that count",
             hint="--pipeline is for the funnel; the var pipelines leaves pipelines out.",
         )
-    if shown.default_months is None and (month or last):
-        raise FunnelError(
-            f"{view} is as of the reference date", hint="Leave --month and --last out."
-        )
     if names and not shown.has_owners:
         raise FunnelError(f"{view} has no owners", hint="--names is for owners and stalled.")
-    first_day = parse_month(month) if month else None
+    choice = Choice(*_choose_months(month, last, since, until))
+    if shown.default_months is None and choice != Choice():
+        raise FunnelError(f"{view} is as of the reference date", hint="Leave the months out.")
     with open_warehouse(project) as connection:
         require_built(connection, project)
         seen = read_view(
             connection,
             project,
             shown,
-            month=first_day,
-            last=last,
-            deals_through=find_deals_known_through(connection, project.schema(META)),
+            choice,
+            find_deals_known_through(connection, project.schema(META)),
         )
         history = read_completeness(connection, project)
         if pipeline:
@@ -117,3 +118,18 @@ def show(
         console.warn(seen.warning)
     text = csv_view(shown, seen, raw=raw) if as_csv else draw_view(shown, seen, terminal_width())
     console.show(text, document_view(shown, seen), raw=raw)
+
+
+def _choose_months(
+    month: str | None, last: int | None, since: str | None, until: str | None
+) -> tuple[date | None, int | None, date | None]:
+    """Return one month, or the number of the last ones, or the last month and the first."""
+    if sum(map(bool, (month, last, since or until))) > 1:
+        raise FunnelError("--month, --last and --from exclude each other", hint="Give one of them.")
+    if until and not since:
+        raise FunnelError("--to needs --from", hint="Or say --month for one month.")
+    first = parse_month(since, "--from") if since else None
+    final = parse_month(until, "--to") if until else parse_month(month) if month else None
+    if first and final and first > final:
+        raise FunnelError("--from is after --to", hint="Give the earlier month first.")
+    return final, last, first

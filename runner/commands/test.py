@@ -5,13 +5,19 @@ from pathlib import Path
 
 import click
 
-from runner.commands.options import Invocation, command_options, source_dt_option
+from runner.commands.options import Invocation, command_options
 from runner.errors import ExitCode
-from runner.project import AUDIT
+from runner.project import AUDIT, META
 
 
 @click.command()
-@source_dt_option
+@click.option("--allow-future", is_flag=True, help="Accept a reference date in the future.")
+@click.option(
+    "--source-dt",
+    metavar="DATE",
+    envvar="FUNNEL_SOURCE_DT",
+    help="Reference date: YYYY-MM-DD, today or yesterday.  [default: that of the last run]",
+)
 @click.option(
     "-s", "--select", multiple=True, help="Only tests of these models, in dbt's selection syntax."
 )
@@ -25,7 +31,7 @@ from runner.project import AUDIT
 @command_options
 def test(
     invocation: Invocation,
-    source_dt: str,
+    source_dt: str | None,
     allow_future: bool,
     select: tuple[str, ...],
     full: bool,
@@ -39,6 +45,7 @@ def test(
     Example: funnel test --select monthly_stats
              funnel test --full --junit results.xml
     """
+    from runner.months.ledger import find_last_source_dt
     from runner.show.rows import require_built
     from runner.transform.dbt_runner import Dbt
     from runner.transform.failing_rows import keep_failing_rows
@@ -47,13 +54,17 @@ def test(
     from runner.warehouse.connection import open_warehouse
 
     console, project = invocation.console, invocation.project
-    day = invocation.date_option("--source-dt", source_dt, allow_future=allow_future)
+    day = invocation.today()
+    if source_dt:
+        day = invocation.date_option("--source-dt", source_dt, allow_future=allow_future)
     if junit:
         prepare_junit(junit)
     begin = time.monotonic()
-    dbt_vars = {"source_dt": str(day), **({"full_check": True} if full else {})}
     with open_warehouse(project) as connection:
         require_built(connection, project)
+        if not source_dt:
+            day = find_last_source_dt(connection, project.schema(META)) or day
+        dbt_vars = {"source_dt": str(day), **({"full_check": True} if full else {})}
         with console.progress("Testing") as progress:
             results = Dbt.open(project, dbt_vars).test(select, progress)
         results = keep_failing_rows(connection, project.schema(AUDIT), results, console)

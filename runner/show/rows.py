@@ -310,6 +310,8 @@ def read_rows(
     row: type[Row],
     period: Period | None = None,
     known_through: date | None = None,
+    *,
+    is_needed: bool = True,
 ) -> list[Row]:
     """Return the rows of a model, of some months if it has any, in order.
 
@@ -320,6 +322,7 @@ def read_rows(
         period: The months; all if none are given.
         known_through: The day through which the model knows what happened: rows about later months
             are left out, since what they say is not known yet.
+        is_needed: Whether it is an error that the last month is not built.
 
     Raises:
         FunnelError: The model or its last month of the period is not built, or cannot be read.
@@ -339,7 +342,8 @@ def read_rows(
         cursor.execute(query, limits)
         found = [row(*map(plain, values)) for values in cursor.fetchall()]
     rows = [line for line in found if line.is_known(known_through)]
-    if row.is_dense and period and period.last_month not in (step.about_month for step in rows):
+    is_missing = period and period.last_month not in (step.about_month for step in rows)
+    if period and is_missing and row.is_dense and is_needed:
         raise FunnelError(
             f"{year_month(period.last_month)} is not built",
             hint="`funnel show --last 12` shows which months are.",

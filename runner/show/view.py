@@ -5,11 +5,12 @@ from dataclasses import dataclass, field, fields, replace
 from datetime import date
 from typing import Any
 
+from dateutil.relativedelta import relativedelta
 from psycopg2.extensions import connection as Connection  # noqa: N812 - a class in lower case
 
 from runner.errors import FunnelError
 from runner.project import Project
-from runner.show.opening import part_through, read_opening
+from runner.show.opening import Opening, part_through, read_opening
 from runner.show.rows import FunnelStep, ModelRow, Period, read_rows
 from runner.show.sentences import deals_behind
 from runner.words import listed, long_date
@@ -29,6 +30,7 @@ class Seen:
         reason: Why it is about these months, where nobody chose them.
         deals_through: The day through which deals are known, if that is known.
         warning: That deals are known of fewer days than are built, where it shows deals.
+        before: The rows of the month before, where it shows one whole month beside it.
     """
 
     period: Period
@@ -38,6 +40,7 @@ class Seen:
     reason: str = ""
     deals_through: date | None = None
     warning: str = ""
+    before: Sequence[Any] = ()
 
     @property
     def known_through(self) -> date | None:
@@ -87,12 +90,14 @@ class View:
         default_months: How many months it shows if nothing is said; None where it has no months
             to choose from but is as of the reference date.
         arrange: How `--json` arranges the rows; a list of them if nothing is said.
+        compares: Whether it shows one month beside the month before.
     """
 
     models: Mapping[str, type[ModelRow]]
     draw: Callable[[Seen, int], str]
     default_months: int | None = 1
     arrange: Callable[[list[dict[str, Any]]], list[dict[str, Any]]] = list
+    compares: bool = False
 
     @property
     def is_about_deals(self) -> bool:
@@ -107,16 +112,30 @@ class View:
         )
 
 
+@dataclass(frozen=True)
+class Choice:
+    """The months that somebody chose: one, the last ones, or those from `since` to one."""
+
+    month: date | None = None
+    last: int | None = None
+    since: date | None = None
+
+    def period(self, view: View, opening: Opening) -> Period:
+        """Return the months; what is not chosen is opened."""
+        latest = self.month or (opening.latest if self.last or self.since else opening.month)
+        if self.since:
+            return replace(Period.ending(latest, 1), first=self.since)
+        return Period.ending(latest, 1 if self.month else self.last or view.default_months or 1)
+
+
 def read_view(
     connection: Connection,
     project: Project,
     view: View,
-    *,
-    month: date | None = None,
-    last: int | None = None,
+    choice: Choice,
     deals_through: date | None = None,
 ) -> Seen:
-    """Read what a view shows, of one month or of the `last` ones.
+    """Read what a view shows of the months chosen.
 
     What deals do after the day through which they are known is left out.
 
@@ -124,9 +143,8 @@ def read_view(
         FunnelError: A model or a month is not built, or cannot be read.
     """
     opening = read_opening(connection, project)
-    latest = month or (opening.latest if last else opening.month)
-    period = Period.ending(latest, 1 if month else last or view.default_months or 1)
-    is_chosen = month or last or view.default_months is None
+    period = choice.period(view, opening)
+    is_chosen = choice != Choice() or view.default_months is None
     warning = deals_behind(deals_through, opening.last_day) if view.is_about_deals else None
     known_through = deals_through if warning else None
     rows = {
@@ -135,9 +153,16 @@ def read_view(
         )
         for name, row in view.models.items()
     }
+    before: Sequence[Any] = ()
+    is_whole = not part_through(period.first, opening.last_day)
+    if view.compares and is_whole and period.first == period.last_month:
+        (row,) = view.models.values()
+        month_before = Period(period.first - relativedelta(months=1), period.first)
+        before = read_rows(connection, project, row, month_before, is_needed=False)
     return Seen(
         period,
         rows,
+        before=before,
         last_day=opening.last_day,
         reason="" if is_chosen else opening.reason,
         deals_through=deals_through,
@@ -152,6 +177,7 @@ def of_pipeline(seen: Seen, pipeline: str) -> Seen:
         FunnelError: There is no such pipeline.
     """
     rows = {name: [row for row in rows if row.is_of(pipeline)] for name, rows in seen.rows.items()}
+    before = [row for row in seen.before if row.is_of(pipeline)]
     if not any(rows.values()):
         there = sorted({row.pipeline_name for found in seen.rows.values() for row in found})
         raise FunnelError(
@@ -160,7 +186,7 @@ def of_pipeline(seen: Seen, pipeline: str) -> Seen:
             if there
             else "The raw tables `pipelines` and `stages` say which stages are in which pipeline.",
         )
-    return replace(seen, rows=rows)
+    return replace(seen, rows=rows, before=before)
 
 
 def draw_view(view: View, seen: Seen, width: int) -> str:

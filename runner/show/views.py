@@ -27,6 +27,7 @@ from runner.text_table import Bar, TextTable
 from runner.words import (
     DASH,
     count,
+    month_name,
     part_of_month,
     percent,
     plural,
@@ -36,7 +37,7 @@ from runner.words import (
 )
 
 NO_REASON = "no reason given"
-STALLED_SHOWN = 20
+STALLED_SHOWN = OWNERS_SHOWN = 20
 
 _MONTH_WIDTH = 9
 _STEP_WIDTH = 38
@@ -56,18 +57,43 @@ def nest_in_months(steps: Iterable[dict[str, Any]]) -> list[dict[str, Any]]:
 
 
 def draw_month(
-    steps: Sequence[FunnelStep | PipelineStep], width: int, last_day: date | None
+    steps: Sequence[FunnelStep | PipelineStep],
+    width: int,
+    last_day: date | None,
+    before: Sequence[FunnelStep | PipelineStep] = (),
 ) -> str:
-    """Return the funnel of one month, marked as a part where it was not over on the last day."""
-    counts = [((step.funnel_step, step.kpi_name), step.deals_count) for step in steps]
+    """Return the funnel of one month, marked as a part where it was not over on the last day.
+
+    Beside it stands the change against the month before, if that is given.
+    """
+    largest = max(step.deals_count for step in steps) or 1
+    earlier = {step.funnel_step: step.deals_count for step in before}
+    changes = [
+        f"{step.deals_count - earlier[step.funnel_step]:+,}" if step.funnel_step in earlier else ""
+        for step in steps
+    ]
+    table = TextTable(
+        ("step", "", "deals", *(("change",) if before else ())),
+        [
+            (
+                step.funnel_step,
+                step.kpi_name,
+                count(step.deals_count),
+                *((change,) if before else ()),
+            )
+            for step, change in zip(steps, changes, strict=True)
+        ],
+        bars=[Bar(step.deals_count / largest) for step in steps],
+    ).draw(width)
     title = part_of_month(steps[0].month, part_through(steps[0].month, last_day))
-    return f"{title}\n\n{_draw_counts(('step', '', 'deals'), counts, width)}"
+    against = f", with the change against {month_name(before[0].month)}" if before else ""
+    return f"{title}{against}\n\n{table}"
 
 
 def _draw_funnel(seen: Seen, width: int) -> str:
     rows: Sequence[FunnelStep | PipelineStep] = seen.rows["months"]
     if len({row.month for row in rows}) == 1:
-        return draw_month(rows, width, seen.last_day)
+        return draw_month(rows, width, seen.last_day, seen.before)
     return _draw_months(rows, lambda row: count(row.deals_count), width, seen)
 
 
@@ -182,11 +208,12 @@ def _draw_owners(seen: Seen, width: int) -> str:
         ("owner", *(steps[order] for order in sorted(steps))),
         [
             (seen.owner(owner_id), *(count(found[order]) for order in sorted(steps)))
-            for owner_id, found in largest_first
+            for owner_id, found in largest_first[:OWNERS_SHOWN]
         ],
         names=1,
     ).draw(width)
-    return f"Deals that entered a step in {seen.describe()}, by owner\n\n{table}"
+    more = _say_more(len(largest_first) - OWNERS_SHOWN)
+    return f"Deals that entered a step in {seen.describe()}, by owner\n\n{table}{more}"
 
 
 def _draw_stalled(seen: Seen, width: int) -> str:
@@ -211,13 +238,16 @@ def _draw_stalled(seen: Seen, width: int) -> str:
             for row in longest[:STALLED_SHOWN]
         ],
     ).draw(width)
-    left = len(rows) - STALLED_SHOWN
-    more = f"\n\nand {count(left)} more: --csv prints all" if left > 0 else ""
+    more = _say_more(len(rows) - STALLED_SHOWN)
     as_of = f", {seen.as_of}" if seen.as_of else ""
     return (
         f"Open deals without movement for longer than is usual in their step{as_of}\n\n"
         f"{_draw_counts(('step', '', 'deals'), by_step.items(), width)}\n\n{table}{more}"
     )
+
+
+def _say_more(left: int) -> str:
+    return f"\n\nand {count(left)} more: --csv prints all" if left > 0 else ""
 
 
 def _draw_forecast(seen: Seen, width: int) -> str:
@@ -265,11 +295,11 @@ def _draw_forecast(seen: Seen, width: int) -> str:
     return f"{text}\n\nThe same reckoning at the end of past months, and what came of it\n\n{check}"
 
 
-PIPELINE = View({"months": PipelineStep}, _draw_funnel, arrange=nest_in_months)
+PIPELINE = View({"months": PipelineStep}, _draw_funnel, arrange=nest_in_months, compares=True)
 """The funnel of one pipeline."""
 
 VIEWS: Mapping[str, View] = {
-    "funnel": View({"months": FunnelStep}, _draw_funnel, arrange=nest_in_months),
+    "funnel": View({"months": FunnelStep}, _draw_funnel, arrange=nest_in_months, compares=True),
     "conversion": View({"conversion": StepConversion}, _draw_conversion, default_months=6),
     "velocity": View({"velocity": StepVelocity}, _draw_velocity),
     "losses": View({"losses": LossCount, "win_rates": WinRate}, _draw_losses),

@@ -120,9 +120,9 @@ def problems(results: Sequence[NodeResult]) -> list[NodeResult]:
 def describe_problems(
     results: Sequence[NodeResult], *, with_failures: bool = True, with_warnings: bool = True
 ) -> str:
-    """Return a line for each problem."""
+    """Return a line for each problem: of a failure with what it means, of a warning without."""
     return "\n".join(
-        ". ".join(filter(None, (_head(result), _meaning(result))))
+        ". ".join(filter(None, (_head(result), _meaning(result) if result.is_bad else "")))
         for result in problems(results)
         if (with_failures if result.is_bad else with_warnings)
     )
@@ -161,7 +161,7 @@ def _head(result: NodeResult) -> str:
         what = f"source {result.name} is stale: {describe_age(result)}"
     elif result.kind == "test":
         said = plural(result.failures, "row") if result.failures else result.message
-        what = f"{result.name}: {said} ({result.model})"
+        what = f"{result.name}: {said}"
     else:
         what = f"{result.kind} {result.name}: {result.message}"
     return f"{result.status.upper()} {what}"
