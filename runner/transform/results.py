@@ -133,7 +133,9 @@ def explain_problems(results: Sequence[NodeResult]) -> str:
     paragraphs = []
     for result in problems(results):
         details = [*wrap(_meaning(result), _LINE), *_draw_rows(result)]
-        paragraphs.append("\n".join([_head(result), *(f"    {line}" for line in details)]))
+        model = f" ({result.model})" if result.kind == "test" else ""
+        head = f"{_head(result)}{model}"
+        paragraphs.append("\n".join([head, *(f"    {line}" for line in details)]))
     return "\n\n".join(paragraphs)
 
 

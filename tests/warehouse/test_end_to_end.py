@@ -1,6 +1,7 @@
 """The whole way, from CSV files to the funnel, on real servers."""
 
 import json
+import re
 import shutil
 import signal
 import subprocess
@@ -266,6 +267,17 @@ def test_a_failed_test_is_exit_1_and_says_what_it_means(demo: Funnel) -> None:
         "FAIL assert_monthly_stats_is_the_sum_of_its_branches: 1 row (monthly_stats)\n"
         "    A row here means"
     )
+
+
+def test_tests_are_as_of_the_last_run(demo: Funnel) -> None:
+    said = demo.done("run", "--source-dt", "2024-12-31").stderr
+    announced = set(re.findall(r"WARN (\w+): \d+ rows?$", said, flags=re.M))
+    assert announced
+    shown = demo.done("test").stdout
+    assert set(re.findall(r"^WARN (\w+): \d+ rows? ", shown, flags=re.M)) == announced
+    today = demo("test", "--source-dt", "today").stdout
+    assert "activity_is_recent" in today
+    assert "activity_is_recent" not in shown
 
 
 def test_a_stale_source_is_exit_1_and_builds_nothing(empty: Funnel, export: Path) -> None:

@@ -126,6 +126,50 @@ def test_without_a_month_it_is_the_latest_one(demo: Funnel) -> None:
     assert "2024-06" not in six
 
 
+def test_months_are_shown_from_one_to_another(demo: Funnel) -> None:
+    for view in ("funnel", "velocity", "conversion"):
+        text = demo.done("show", view, "--from", "2024-02", "--to", "2024-04").stdout
+        assert re.findall(r"2024-\d\d", text) == ["2024-02", "2024-03", "2024-04"]
+    latest = demo.done("show", "--from", "2024-10").stdout
+    assert latest == demo.done("show", "--last", "3").stdout
+
+
+def test_a_month_stands_beside_the_month_before(demo: Funnel) -> None:
+    text = demo.done("show", "--month", "2024-04").stdout
+    assert text.startswith("April 2024, with the change against March 2024\n")
+    rows = demo.query(
+        """
+        select april.funnel_step, april.deals_count, april.deals_count - march.deals_count
+        from pipedrive_reporting.monthly_stats as april
+        inner join pipedrive_reporting.monthly_stats as march using (funnel_step)
+        where april.month = '2024-04-01' and march.month = '2024-03-01'
+        """
+    )
+    for step, deals, change in rows:
+        assert re.search(rf"^{step} .* {deals} +{re.escape(f'{change:+}')}\b", text, flags=re.M)
+    first = demo.done("show", "--month", "2023-01").stdout
+    assert first.startswith("January 2023\n")
+    assert "change" not in first
+
+
+def test_of_many_owners_the_first_are_drawn(demo: Funnel) -> None:
+    demo.query(
+        """
+        insert into pipedrive_analytics.monthly_stats_by_owner
+        select month, 1000 + number, kpi_name, funnel_step, step_order, 1, 1
+        from pipedrive_analytics.monthly_stats_by_owner
+        cross join generate_series(1, 30) as numbers (number)
+        where month = '2023-02-01' and funnel_step = '1' and owner_id = 3
+        """
+    )
+    try:
+        text = demo.done("show", "owners", "--month", "2023-02").stdout
+        assert re.search(r"\nand \d+ more: --csv prints all$", text.rstrip())
+        assert len([line for line in text.splitlines() if re.match(r"\d", line)]) == 20
+    finally:
+        demo.query("delete from pipedrive_analytics.monthly_stats_by_owner where owner_id > 1000")
+
+
 def test_a_view_says_what_is_in_the_model(demo: Funnel) -> None:
     text = demo.done("show", "conversion", "--month", "2024-04").stdout
     rows = demo.query(
@@ -187,6 +231,11 @@ def test_owners_are_numbers_unless_names_are_asked_for(named: Funnel) -> None:
         (["velocity", "--names"], "velocity has no owners"),
         (["--names"], "funnel has no owners"),
         (["losses", "--month", "2024-05", "--last", "2"], "exclude each other"),
+        (["--from", "2024-05", "--last", "2"], "exclude each other"),
+        (["--to", "2024-05"], "--to needs --from"),
+        (["--from", "2024-05", "--to", "2024-04"], "--from is after --to"),
+        (["--from", "May"], "--from 'May' is not a month"),
+        (["stalled", "--from", "2024-05"], "stalled is as of the reference date"),
         (["losses", "--month", "0000-05"], "is not a month"),
         (["losses", "--last", "1201"], "1201 is not in the range 1<=x<=1200"),
         (["--month", "2019-05"], "2019-05 is not built"),
