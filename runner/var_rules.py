@@ -22,6 +22,7 @@ class VarRule:
         pattern: A regular expression that the whole text of a single value must match.
         at_least: The smallest value, where there is one: a number, or a text that sorts like it.
         at_most: The largest value.
+        is_list: Whether it is a list of such values.
     """
 
     type: str
@@ -29,6 +30,7 @@ class VarRule:
     pattern: str | None = None
     at_least: Any = None
     at_most: Any = None
+    is_list: bool = False
 
 
 @functools.cache
@@ -47,15 +49,24 @@ def find_rule(name: str) -> VarRule:
     own = {**table["vars"], **table["environment"]}[name]
     rule = {**table["types"][own["type"]], **own}
     limits = (rule.get("at_least"), rule.get("at_most"))
-    return VarRule(rule["type"], rule["is"], rule.get("pattern"), *limits)
+    is_list = rule.get("is_list", False)
+    return VarRule(rule["type"], rule["is"], rule.get("pattern"), *limits, is_list=is_list)
 
 
-def parse_var(name: str, value: object) -> Any:  # noqa: ANN401 - an int, float or text
-    """Return a single value as dbt would read it: an int, a float or a text.
+def parse_var(name: str, value: object) -> Any:  # noqa: ANN401 - an int, float or text, or a list
+    """Return a value as dbt would read it: an int, a float or a text, or a list of them.
 
     Raises:
         FunnelError: The macros would refuse it.
     """
+    if not find_rule(name).is_list:
+        return _parse_value(name, value)
+    if not isinstance(value, (list, tuple)):
+        raise refuse_var(name, value)
+    return [_parse_value(name, item) for item in value]
+
+
+def _parse_value(name: str, value: object) -> Any:  # noqa: ANN401 - as above
     rule = find_rule(name)
     text = str(value)
     if value is None or rule.pattern is None or not re.fullmatch(rule.pattern, text):

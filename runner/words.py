@@ -49,6 +49,11 @@ def signed(number: float, unit: str) -> str:
     return f"{_sign(rounded)}{size} {unit}{'' if size == '1' else 's'}"
 
 
+def signed_count(number: int) -> str:
+    """Return a change of a count: '+1,234', '−3', '±0'."""
+    return f"{_sign(number)}{abs(number):,}"
+
+
 def signed_percent(rate: float) -> str:
     """Return a change in per cent: '+12%'."""
     rounded = round(rate * 100)

@@ -10,6 +10,7 @@ from runner.commands.options import Invocation, command_options, parse_month, ra
 from runner.errors import FunnelError
 from runner.words import listed
 
+DEAL = "deal"
 NAMES = ("funnel", "conversion", "velocity", "losses", "owners", "stalled", "forecast")
 
 
@@ -17,15 +18,17 @@ class _View(click.Choice[str]):
     """A name of NAMES; a misspelt one gets the nearest as a proposal."""
 
     def convert(self, value: str, param: click.Parameter | None, ctx: click.Context | None) -> str:
-        if value not in NAMES:
-            nearest = get_close_matches(value, NAMES, n=1, cutoff=0.7)
-            proposal = f"Did you mean {nearest[0]}?" if nearest else f"There are {listed(NAMES)}."
+        if value not in self.choices:
+            nearest = get_close_matches(value, self.choices, n=1, cutoff=0.7)
+            there = listed([*self.choices])
+            proposal = f"Did you mean {nearest[0]}?" if nearest else f"There are {there}."
             raise click.UsageError(f"there is no view {value}. {proposal}")
         return super().convert(value, param, ctx)
 
 
 @click.command()
-@click.argument("view", type=_View(NAMES), default=NAMES[0])
+@click.argument("view", type=_View([*NAMES, DEAL]), default=NAMES[0])
+@click.argument("deal", type=click.IntRange(1), metavar="[ID]", required=False)
 @click.option(
     "--month",
     metavar="YYYY-MM",
@@ -42,6 +45,7 @@ class _View(click.Choice[str]):
 def show(
     invocation: Invocation,
     view: str,
+    deal: int | None,
     month: str | None,
     since: str | None,
     until: str | None,
@@ -62,6 +66,7 @@ def show(
       owners      deals that entered a step, by owner
       stalled     open deals that have not moved for long, as of the reference date
       forecast    wins to expect of the open deals, and how that came out in the past
+      deal ID     one deal: what happened to it, what that counts in, and why not
 
     \b
     Example: funnel show --month 2024-05
@@ -80,6 +85,10 @@ def show(
     from runner.warehouse.completeness import read_completeness
     from runner.warehouse.connection import open_warehouse
 
+    if view == DEAL or deal:
+        return _show_deal(
+            invocation, view, deal, bool(as_csv or names or pipeline or last or since)
+        )
     console, project = invocation.console, invocation.project
     shown = PIPELINE if pipeline else VIEWS[view]
     if as_csv and console.as_json:
@@ -133,3 +142,25 @@ def _choose_months(
     if first and final and first > final:
         raise FunnelError("--from is after --to", hint="Give the earlier month first.")
     return final, last, first
+
+
+def _show_deal(invocation: Invocation, view: str, deal: int | None, has_options: bool) -> None:
+    from runner.months.ledger import find_deals_known_through
+    from runner.project import META
+    from runner.show.deal import read_deal
+    from runner.show.rows import require_built
+    from runner.text_table import terminal_width
+    from runner.warehouse.connection import open_warehouse
+
+    if deal is None:
+        raise FunnelError("deal needs a number", hint="Type `funnel show deal ID`.")
+    if view != DEAL:
+        raise FunnelError(f"{view} takes no number", hint=f"Type `funnel show deal {deal}`.")
+    if has_options:
+        raise FunnelError("deal takes no option but --json", hint="Leave the others out.")
+    project = invocation.project
+    with open_warehouse(project) as connection:
+        require_built(connection, project)
+        known_through = find_deals_known_through(connection, project.schema(META))
+        life = read_deal(connection, project, deal, known_through)
+    invocation.console.show(life.draw(terminal_width()), life.document())

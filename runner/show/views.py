@@ -32,6 +32,7 @@ from runner.words import (
     percent,
     plural,
     rounded,
+    signed_count,
     tenths,
     year_month,
 )
@@ -69,7 +70,9 @@ def draw_month(
     largest = max(step.deals_count for step in steps) or 1
     earlier = {step.funnel_step: step.deals_count for step in before}
     changes = [
-        f"{step.deals_count - earlier[step.funnel_step]:+,}" if step.funnel_step in earlier else ""
+        signed_count(step.deals_count - earlier[step.funnel_step])
+        if step.funnel_step in earlier
+        else ""
         for step in steps
     ]
     table = TextTable(

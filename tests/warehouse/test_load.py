@@ -155,7 +155,8 @@ def test_loads_all_six_files_with_their_types(
             (1, "add_time", "Deal created", None),
             (2, "lost_reason", "Lost reason", [{"id": 1, "label": "Price"}]),
         ],
-        "stages": [(1, "Lead Generation")],
+        "pipelines": [],
+        "stages": [(1, "Lead Generation", None)],
         "users": [(7, "Ada Secret", "ada@secret.example", datetime(2024, 1, 1))],
     }
 

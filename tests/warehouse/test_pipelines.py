@@ -77,6 +77,45 @@ def test_a_var_that_names_no_pipeline_fails(built: Funnel) -> None:
     assert "FAIL assert_pipelines_are_known: 1 row" in outcome.stdout
 
 
+def test_a_deal_says_what_it_counts_in_and_why_not(built: Funnel) -> None:
+    built.query(
+        """
+        insert into pipedrive_raw.deal_changes (deal_id, change_time, changed_field_key, new_value)
+        values
+            (2, '2024-05-20', 'lost_reason', 'Too dear'),
+            (2, '2024-05-21', 'lost_reason', ''),
+            (2, '2024-05-22', 'value', '5'),
+            (2, '2024-06-01', 'user_id', '7')
+        """
+    )
+    built.query("update pipedrive_raw.activity set done = false where deal_id = 1")
+    built.done(*RUN)
+    text = built.done("show", "deal", "2").stdout
+    assert text.startswith("Deal 2, as of 31 May 2024: open, in Lead Generation")
+    for line in (
+        "2024-05-03 09:00  stage_id     1         1 Lead Generation",
+        "2024-05-06 09:00  meeting      done      2.1 Sales Call 1",
+        "2024-05-20 00:00  lost_reason  Too dear  Too dear",
+        "2024-05-21 00:00  lost_reason            nothing: the field was emptied",
+        "2024-05-22 00:00  value        5         nothing: no KPI counts this field",
+        "2024-06-01 00:00  user_id      7         nothing: it is after the last day built",
+        "1     Lead Generation  2024-05-03 09:00  2024-05-20 00:00  16.6  lost: Too dear",
+    ):
+        assert line in text
+    document = json.loads(built.done("show", "deal", "1", "--json").stdout)
+    assert [event["why_not"] for event in document["events"]] == [None, None, "it was not done"]
+    assert [visit["direction"] for visit in document["visits"]] == [
+        "moved to another pipeline",
+        "still there",
+    ]
+    assert built("show", "deal", "99").returncode == 2
+    built.query(
+        "delete from pipedrive_raw.deal_changes where deal_id = 2 and change_time > '2024-05-10'"
+    )
+    built.query("update pipedrive_raw.activity set done = true where deal_id = 1")
+    built.done(*RUN)
+
+
 def test_verify_sees_the_pipelines_of_a_month_mixed_up(built: Funnel) -> None:
     mixed = "update pipedrive_analytics.monthly_stats_by_pipeline set pipeline_id = 3 - pipeline_id"
     built.query(mixed + " where funnel_step = '2.1'")

@@ -212,7 +212,7 @@ def test_doctor_names_a_report_reader_that_is_not_there(warehouse: Warehouse) ->
 def test_doctor_names_what_a_role_lacks(warehouse: Warehouse) -> None:
     found = warehouse.findings("partner")
     assert (
-        "cannot read stage_id, stage_name, _loaded_at"
+        "cannot read stage_id, stage_name, pipeline_id, _loaded_at"
         in (found["permission on pipedrive_raw.stages"]["detail"])
     )
     assert found["permission on schema pipedrive_meta"]["status"] == "fail"
