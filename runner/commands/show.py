@@ -7,6 +7,7 @@ from difflib import get_close_matches
 import click
 
 from runner.commands.options import Invocation, command_options, parse_month, range_of
+from runner.console import Console
 from runner.errors import FunnelError
 from runner.words import listed
 
@@ -87,14 +88,10 @@ def show(
 
     if view == DEAL or deal:
         return _show_deal(
-            invocation, view, deal, bool(as_csv or names or pipeline or last or since)
+            invocation, view, deal, any((as_csv, names, pipeline, month, last, since))
         )
     console, project = invocation.console, invocation.project
     shown = PIPELINE if pipeline else VIEWS[view]
-    if as_csv and console.as_json:
-        raise FunnelError("--csv and --json exclude each other", hint="Give one of the two.")
-    if raw and not as_csv:
-        raise FunnelError("--raw is for --csv", hint="Add --csv.")
     if pipeline and view != NAMES[0]:
         raise FunnelError(
             f"{view} is of all pipelines that count",
@@ -105,6 +102,7 @@ def show(
     choice = Choice(*_choose_months(month, last, since, until))
     if shown.default_months is None and choice != Choice():
         raise FunnelError(f"{view} is as of the reference date", hint="Leave the months out.")
+    _check_form(console, as_csv=as_csv, raw=raw)
     with open_warehouse(project) as connection:
         require_built(connection, project)
         seen = read_view(
@@ -127,6 +125,13 @@ def show(
         console.warn(seen.warning)
     text = csv_view(shown, seen, raw=raw) if as_csv else draw_view(shown, seen, terminal_width())
     console.show(text, document_view(shown, seen), raw=raw)
+
+
+def _check_form(console: Console, *, as_csv: bool, raw: bool) -> None:
+    if as_csv and console.as_json:
+        raise FunnelError("--csv and --json exclude each other", hint="Give one of the two.")
+    if raw and not as_csv:
+        raise FunnelError("--raw is for --csv", hint="Add --csv.")
 
 
 def _choose_months(
