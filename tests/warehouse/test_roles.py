@@ -254,3 +254,19 @@ def test_a_new_login_takes_over(warehouse: Warehouse) -> None:
     for role in ("successor", "nightly"):
         assert {finding["status"] for finding in warehouse.findings(role).values()} == {"ok"}
     assert warehouse.ask("dashboard", "select count(*) from pipedrive_reporting.monthly_stats")
+
+
+def test_a_bi_tool_reads_the_marts_and_nothing_else(warehouse: Warehouse) -> None:
+    page = (ROOT / "docs" / "bi.md").read_text(encoding="utf-8")
+    statements = page.partition("```sql\n")[2].partition("```")[0].replace("\\password bi\n", "")
+    warehouse.ask("postgres", statements)
+    warehouse.set_password("bi")
+    for _ in range(2):
+        [(months,)] = warehouse.ask("bi", "select count(*) from pipedrive_reporting.monthly_stats")
+        assert months
+        warehouse.ask("bi", "select * from pipedrive_analytics.funnel_conversion")
+        warehouse.ask("bi", "select * from pipedrive_analytics.monthly_deal_stats")
+        warehouse.funnel("nightly").done("run", "--source-dt", "2024-06-30", "--no-tests")
+    for relation in ("pipedrive_raw.users", "pipedrive_staging.deal_staging"):
+        assert refuses(warehouse, "bi", f"select * from {relation}")
+    assert refuses(warehouse, "bi", "delete from pipedrive_analytics.deal_states")
