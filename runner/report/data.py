@@ -12,6 +12,7 @@ from psycopg2 import sql
 from psycopg2.extensions import connection as Connection  # noqa: N812 - a class in lower case
 
 from runner.errors import FunnelError
+from runner.extract.layouts import find_layout
 from runner.months.ledger import RecordedRun
 from runner.months.state import read_state
 from runner.months.status import read_load_times
@@ -36,6 +37,7 @@ from runner.show.rows import (
     read_owner_names,
     read_rows,
 )
+from runner.warehouse.completeness import Completeness, read_completeness
 from runner.warehouse.connection import DAILY_TABLES, connect, reading
 from runner.words import part_of_month
 
@@ -83,6 +85,8 @@ class Trust:
         newest_events: The day of the newest event, by what kind of event it is.
         hours_until_old: From which age on of their newest row the data are old.
         quiet_days: How many days without an event up to the reference date are nothing unusual.
+        history: For which time `funnel extract` has brought the history of all deals.
+        cannot_give: What the loader of the raw tables cannot give, if that is known.
     """
 
     reference_date: date
@@ -96,6 +100,8 @@ class Trust:
     newest_events: Mapping[str, date | None] = field(default_factory=dict)
     hours_until_old: float = 24
     quiet_days: int = 7
+    history: Completeness | None = None
+    cannot_give: str = ""
 
 
 @dataclass(frozen=True)
@@ -390,4 +396,6 @@ def _read_trust(connection: Connection, project: Project) -> Trust:
         newest_events=_read_newest_events(connection, project),
         hours_until_old=float(project.var("freshness_error_hours")),
         quiet_days=int(project.var("quiet_days")),
+        history=read_completeness(connection, project),
+        cannot_give=layout.cannot_give if (layout := find_layout(project)) else "",
     )

@@ -276,6 +276,8 @@ def _describe_sources(data: ReportData) -> list[tuple[str, str]]:
             f"in the time zone {trust.timezone}.",
         ),
         ("Newest rows loaded", ", ".join(loaded) or "not known"),
+        *([("History of deals", f"Complete {trust.history.describe()}.")] if trust.history else []),
+        *([("Not known to the loader", f"{trust.cannot_give}.")] if trust.cannot_give else []),
         ("Tests", _describe_tests(trust)),
         ("Run", _describe_run(trust.run)),
         (

@@ -545,6 +545,10 @@ def test_a_run_reads_the_account_first_under_one_lock(home: Funnel, server: Serv
     home.query("update pipedrive_landing.extracts set complete_from = complete_until")
     shown = home.done("show").stderr
     assert "Warning: the history of deals is complete through" in shown
+    page = home.home / "report.html"
+    home.done("report", "-o", str(page))
+    assert "History of deals" in page.read_text()
+    assert ", and from 2" in page.read_text()
     history = json.loads(outcome.stdout)["history"]
     assert history["begin"] is None
     assert_true(home, server.account)

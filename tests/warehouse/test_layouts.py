@@ -171,6 +171,11 @@ def test_a_loader_is_as_fresh_as_its_last_load(home: Funnel, account: Account) -
     run(home, "airbyte")
     for table in ("activity", "deal_changes"):
         home.query(f"update pipedrive_raw.{table} set _loaded_at = now() - interval '30 days'")
+    page = home.home / "report.html"
+    declared = ("--vars", "{raw_layout: airbyte}")
+    home.done("report", "-o", str(page), *declared)
+    assert "Not known to the loader" in page.read_text()
+    assert "that an activity was deleted" in page.read_text()
     home.done("freshness")
     home.query("update pipedrive_landing.extracts set started_at = '2024-01-01'")
     home.query("update pipedrive_landing.extracts set complete_until = '2024-01-01'")
