@@ -42,7 +42,7 @@ def make(data: ReportData) -> Section:
             ("win-rate", "Win rate", closed, [data.target(WIN_RATE, month) for month in months]),
             ("conversion-rate", "Conversion", created, []),
         )
-        if any(of for _, of in shares.values())
+        if any(shares.get(month, (0, 0))[1] for month in months)
     ]
     table = Table(
         "Deals won of those closed, and of those created, by month",
