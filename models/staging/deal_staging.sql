@@ -89,7 +89,9 @@ select
             then other.funnel_step
     end as funnel_step,
     case
-        when other.field = 'user_id' and {{ matches('deal_changes.field_value', '[0-9]{1,18}') }}
+        when
+            deal_changes.field = 'user_id'
+            and {{ matches('deal_changes.field_value', '[0-9]{1,18}') }}
             then cast(deal_changes.field_value as bigint)
     end as user_id,
     deal_changes.change_time,

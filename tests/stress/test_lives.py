@@ -242,6 +242,7 @@ HANDED_OVER = (
     change(1, "2024-03-01", "stage_id", "2"),
     change(1, "2024-03-05", "stage_id", "4"),
     change(1, "2024-03-06", "status", "lost"),
+    change(1, "2024-03-06", "user_id", "8"),
     change(1, "2024-03-07", "stage_id", "1"),
     change(2, "2024-03-01", "stage_id", "2"),
     change(2, "2024-03-02", "status", "won"),
@@ -278,6 +279,8 @@ def test_a_pipeline_that_is_left_out_changes_nothing_here(utc: Funnel) -> None:
         (2, 1, "Lead Generation", "still there"),
     ]
     assert deals_by_status(utc) == {1: "open", 2: "won"}
+    # Whose it is, is known wherever it is.
+    assert read(utc, "owner_id", "deal_states", "deal_id = 1") == [(8,)]
     build(utc, in_two_pipelines("sales"), date(2024, 3, 6))
     assert deals_by_status(utc) == {1: "elsewhere", 2: "won"}
 
