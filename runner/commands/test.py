@@ -2,6 +2,7 @@
 
 import time
 from pathlib import Path
+from typing import Any
 
 import click
 
@@ -16,7 +17,7 @@ from runner.project import AUDIT, META
     "--source-dt",
     metavar="DATE",
     envvar="FUNNEL_SOURCE_DT",
-    help="Reference date: YYYY-MM-DD, today or yesterday.  [default: that of the last run]",
+    help="Reference date: YYYY-MM-DD, today or yesterday.  [default: as the last run]",
 )
 @click.option(
     "-s", "--select", multiple=True, help="Only tests of these models, in dbt's selection syntax."
@@ -45,7 +46,7 @@ def test(
     Example: funnel test --select monthly_stats
              funnel test --full --junit results.xml
     """
-    from runner.months.ledger import find_last_source_dt
+    from runner.months.ledger import find_last_run
     from runner.show.rows import require_built
     from runner.transform.dbt_runner import Dbt
     from runner.transform.failing_rows import keep_failing_rows
@@ -54,17 +55,18 @@ def test(
     from runner.warehouse.connection import open_warehouse
 
     console, project = invocation.console, invocation.project
-    day = invocation.today()
-    if source_dt:
-        day = invocation.date_option("--source-dt", source_dt, allow_future=allow_future)
+    day = source_dt and invocation.date_option("--source-dt", source_dt, allow_future=allow_future)
     if junit:
         prepare_junit(junit)
     begin = time.monotonic()
     with open_warehouse(project) as connection:
         require_built(connection, project)
-        if not source_dt:
-            day = find_last_source_dt(connection, project.schema(META)) or day
-        dbt_vars = {"source_dt": str(day), **({"full_check": True} if full else {})}
+        run = None if day else find_last_run(connection, project.schema(META))
+        dbt_vars: dict[str, Any] = {"source_dt": str(day or invocation.today())}
+        if run:
+            window = {"backfill_period": 0, "reprocess_months": run.months}
+            dbt_vars = {"source_dt": str(run.source_dt), **window}
+        dbt_vars |= {"full_check": True} if full else {}
         with console.progress("Testing") as progress:
             results = Dbt.open(project, dbt_vars).test(select, progress)
         results = keep_failing_rows(connection, project.schema(AUDIT), results, console)

@@ -202,11 +202,10 @@ def find_deals_known_through(connection: Connection, schema: str) -> date | None
     return None
 
 
-def find_last_source_dt(connection: Connection, schema: str) -> date | None:
-    """Return the reference date of the run that began last; None as above."""
+def find_last_run(connection: Connection, schema: str) -> RecordedRun | None:
+    """Return the run that began last, of those that process months; None as above."""
     with suppress(FunnelError), reading(schema, "runs"):
-        run = _read_last_run(connection, schema, "months <> ''")
-        return run.source_dt if run else None
+        return _read_last_run(connection, schema, "months <> ''")
     return None
 
 

@@ -94,6 +94,10 @@ class Warehouse:
     def build(self) -> None:
         write_demo(self.files)
         self.load(self.files)
+        self.query(
+            "insert into pipelines (pipeline_id, name) values (1, 'Sales'), (2, 'Service');"
+            "update stages set pipeline_id = 1"
+        )
         stopped = [f for f in self.run(YESTERDAY) if f.status not in ("pass", "warn")]
         assert not stopped
         self.copy_database("postgres", "good")
@@ -213,7 +217,7 @@ def seed_fault(
         warehouse.query(fault)
     elif corruption.stage is Stage.SEED:
         nodes = warehouse.dbt.manifest.nodes.values()
-        (seed,) = [node for node in nodes if str(node.resource_type) == "seed"]
+        (seed,) = [node for node in nodes if f"{node.name}.csv" == fault.file]
         edit(ROOT / "seeds", folder, fault)
         patch.setattr(seed, "original_file_path", str(folder / fault.file))
     else:

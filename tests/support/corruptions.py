@@ -213,7 +213,7 @@ _SEEDS = (
         "The definition maps an activity type twice, in capitals as well.",
         Stage.SEED,
         Edit("funnel_steps.csv", lambda text: text + "activity,Meeting,,2.1,Sales Call 1,3\n"),
-        ("unique_activity_kpis_activity_type",),
+        ("assert_every_funnel_step_has_one_definition",),
     ),
     Corruption(
         "step lost",
@@ -730,6 +730,7 @@ _RAW = (
         alter table activity_types alter active type text;
         alter table deal_changes alter deal_id type text;
         alter table fields alter id type text;
+        alter table pipelines alter name type integer using 1;
         alter table stages alter stage_id type text;
         alter table users alter id type text;
         """,
@@ -762,6 +763,20 @@ _RAW = (
         Stage.RAW,
         "update stages set stage_name = 'ask jo@example.com' where stage_name = 'On Hold'",
         ("deal_kpis_holds_no_address",),
+    ),
+    Corruption(
+        "e-mail as a pipeline's name",
+        "Somebody pasted an address into a pipeline's name.",
+        Stage.RAW,
+        "update pipelines set name = 'ask jo@example.com' where name = 'Sales'",
+        ("pipeline_stages_holds_no_address",),
+    ),
+    Corruption(
+        "second pipeline",
+        "A new pipeline has a stage that is called like a step of the old one.",
+        Stage.RAW,
+        "insert into stages (stage_id, stage_name, pipeline_id) values (77, 'Negotiation', 2)",
+        ("assert_pipelines_share_no_step",),
     ),
 )
 
@@ -1088,6 +1103,30 @@ _BUILT = (
         Stage.BUILT,
         "alter table monthly_stats add conversion numeric",
         ("monthly_stats_columns_are_in_order",),
+    ),
+    Corruption(
+        "staging twice",
+        "Somebody edited views of KPIs and pipelines, and a join doubles their rows.",
+        Stage.BUILT,
+        """
+        do $$ declare name text; begin
+            foreach name in array
+                array['activity_kpis', 'deal_kpis', 'deal_pipelines', 'pipeline_stages']
+            loop
+                execute format('alter view %I rename to %I', name, name || '_before');
+                execute format(
+                    'create table pipedrive_staging.%1$I as'
+                    ' select * from %2$I union all select * from %2$I', name, name || '_before'
+                );
+            end loop;
+        end $$
+        """,
+        (
+            "deal_kpis_is_unique",
+            "deal_pipelines_is_unique",
+            "unique_activity_kpis_activity_type",
+            "unique_pipeline_stages_stage_id",
+        ),
     ),
     Corruption(
         "wrong types",

@@ -32,9 +32,10 @@ def warehouse() -> Iterator[Connection]:
 
 
 def stored(connection: Connection, file: str) -> list[tuple[object, ...]]:
-    """Return the rows of a file's table, without the time of the load."""
+    """Return the rows of a file's table, without the time of the load and optional columns."""
     (table,) = [table for table in RAW_TABLES if f"{table.name}.csv" == file]
-    columns = sql.SQL(", ").join(sql.Identifier(column.name) for column in table.columns)
+    names = [column.name for column in table.columns if not column.is_optional]
+    columns = sql.SQL(", ").join(map(sql.Identifier, names))
     query = sql.SQL("select {} from {}").format(columns, sql.Identifier(RAW, table.name))
     with connection, connection.cursor() as cursor:
         cursor.execute(query)
