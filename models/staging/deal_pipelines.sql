@@ -25,13 +25,16 @@ stage_changes as (
 
 ),
 
--- Of several at one moment the one with the highest number.
+-- Of several at one moment one that counts, and of these the one with the highest number.
 moments as (
 
     select
         stage_changes.deal_id,
         stage_changes.change_time,
-        max(pipeline_stages.pipeline_id) as pipeline_id
+        coalesce(
+            max(case when pipeline_stages.is_counted then pipeline_stages.pipeline_id end),
+            max(pipeline_stages.pipeline_id)
+        ) as pipeline_id
     from stage_changes
     inner join pipeline_stages
         on stage_changes.field_value = pipeline_stages.field_value

@@ -265,13 +265,19 @@ def entered_pipeline(raw: Raw, row: DealChange) -> int | None:
 
 
 def pipelines_of(raw: Raw, deal_id: int | None) -> list[tuple[datetime, int]]:
-    """When a deal entered a stage of which pipeline; of several at one moment the highest."""
-    entered: dict[datetime, int] = {}
+    """When a deal entered a stage of which pipeline.
+
+    Of several at one moment one that counts, and of these the highest.
+    """
+    entered: dict[datetime, list[int]] = {}
     for row in raw.deal_changes:
         pipeline = entered_pipeline(raw, row) if row.deal_id == deal_id else None
         if pipeline is not None and row.change_time is not None:
-            entered[row.change_time] = max(pipeline, entered.get(row.change_time, pipeline))
-    return sorted(entered.items())
+            entered.setdefault(row.change_time, []).append(pipeline)
+    return [
+        (at, max(pipelines, key=lambda number: (pipeline_counts(raw, number), number)))
+        for at, pipelines in sorted(entered.items())
+    ]
 
 
 def pipeline_at(raw: Raw, deal_id: int | None, moment: datetime | None) -> int | None:
