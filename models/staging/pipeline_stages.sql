@@ -1,6 +1,9 @@
 {%- set raw_stages = source('pipedrive_raw', 'stages') %}
 {%- set raw_pipelines = source('pipedrive_raw', 'pipelines') %}
-{%- set counted = checked_var('pipelines') %}
+{%- set counted = [] %}
+{%- for name in checked_var('pipelines') %}
+    {%- do counted.append("'" ~ dbt.escape_single_quotes(name | trim | lower) ~ "'") %}
+{%- endfor %}
 
 with
 
@@ -60,8 +63,8 @@ select
     pipeline_name,
     {% if counted -%}
         coalesce(
-            lower(pipeline_name) in {{ texts(counted) }}
-            or cast(pipeline_id as {{ dbt.type_string() }}) in {{ texts(counted) }},
+            lower(pipeline_name) in ({{ counted | join(', ') }})
+            or cast(pipeline_id as {{ dbt.type_string() }}) in ({{ counted | join(', ') }}),
             false
         ) as is_counted
     {%- else -%}
