@@ -203,7 +203,7 @@ def find_deals_known_through(connection: Connection, schema: str) -> date | None
 
 
 def find_last_run(connection: Connection, schema: str) -> RecordedRun | None:
-    """Return the run that began last, of those that process months; None as above."""
+    """Return the run that began last, of those that process months; None if that is not known."""
     with suppress(FunnelError), reading(schema, "runs"):
         return _read_last_run(connection, schema, "months <> ''")
     return None
