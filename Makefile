@@ -22,7 +22,7 @@ demo: .venv/installed ## Build a funnel from generated data, on an embedded Post
 
 .PHONY: test
 test: .venv/developed ## Run all tests, on real servers, with a share of the random examples
-	$(BIN)/pytest -n 2 --dist worksteal
+	$(BIN)/pytest -n 2 --dist loadfile
 
 .PHONY: unit
 unit: .venv/developed ## Run the tests that need no server, in seconds
@@ -31,7 +31,7 @@ unit: .venv/developed ## Run the tests that need no server, in seconds
 .PHONY: stress
 stress: .venv/developed ## Run the random tests with many more examples, for hours
 	FUNNEL_EXAMPLES=2000 FUNNEL_STORIES=1 FUNNEL_CRASHES=60 FUNNEL_RUNS=20 FUNNEL_FAULTS=all \
-		$(BIN)/pytest -n 2 --dist worksteal tests/stress
+		$(BIN)/pytest -n 2 --dist loadfile tests/stress
 
 .PHONY: check
 check: .venv/developed ## Lint, type-check and hold against the conventions, without changing a file

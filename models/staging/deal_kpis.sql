@@ -130,7 +130,6 @@ defined as (
         located.field_value,
         located.label,
         located.pipeline_id,
-        funnel_steps.funnel_step,
         funnel_steps.kpi_name,
         row_number() over (
             partition by located.field, located.field_value
@@ -160,19 +159,32 @@ kpis as (
         field,
         field_value,
         pipeline_id,
-        funnel_step,
         coalesce(kpi_name, {{ short_name('label') }}) as kpi_name
     from defined
     where definition_rank = 1
 
+),
+
+-- A stage outside the funnel that bears the name of a step's KPI is counted in that step.
+steps_of_kpis as (
+
+    select
+        kpi_name,
+        max(funnel_step) as funnel_step
+    from funnel_steps
+    group by kpi_name
+
 )
 
 select
-    field,
-    field_value,
-    pipeline_id,
-    kpi_name,
-    -- A stage outside the funnel that bears the name of a step's KPI is counted in that step.
-    max(funnel_step) over (partition by field, kpi_name) as funnel_step,
-    dense_rank() over (order by field, kpi_name) as kpi_number
+    kpis.field,
+    kpis.field_value,
+    kpis.pipeline_id,
+    kpis.kpi_name,
+    steps_of_kpis.funnel_step,
+    dense_rank() over (order by kpis.field, kpis.kpi_name) as kpi_number
 from kpis
+left join steps_of_kpis
+    on
+        kpis.field = 'stage_id'
+        and kpis.kpi_name = steps_of_kpis.kpi_name

@@ -693,6 +693,15 @@ def test_a_step_can_be_one_pipelines_own(utc: Funnel) -> None:
     }
 
 
+def test_the_name_of_a_steps_kpi_is_that_step_in_every_pipeline(utc: Funnel) -> None:
+    steps = (Step("stage", "Lead Generation", "1", "Leads", 1, "Sales"),)
+    stages = (Stage(3, "Leads", 2),)  # the step's own stage does not exist yet
+    changes = [stage(1, "2024-05-01", "3")]
+    utc.load(Raw(steps, (), (), changes, (), stages, PIPELINES))
+    tables = utc.run(Run(date(2024, 5, 1), months=1))
+    assert {row[2:4] for row in tables["daily_deal_stats"] if row[-1]} == {("Leads", "1")}
+
+
 # Random examples.
 
 
