@@ -1,5 +1,6 @@
 """`funnel report`."""
 
+import re
 import webbrowser
 from pathlib import Path
 
@@ -23,6 +24,9 @@ FORMATS = ("html", "png", "svg", "pdf")
 @click.option(
     "--month", metavar="YYYY-MM", help="The month; the latest complete one with data if not given."
 )
+@click.option(
+    "--pipeline", metavar="NAME", help="What is known of one pipeline, by name or number."
+)
 @click.option("--by-owner", is_flag=True, help="Call owners by their names, not by numbers.")
 @click.option("--open", "browser", is_flag=True, help="Open it in a browser.")
 @click.option(
@@ -37,6 +41,7 @@ def report(
     invocation: Invocation,
     output: Path | None,
     month: str | None,
+    pipeline: str | None,
     by_owner: bool,
     browser: bool,
     file_format: str | None,
@@ -48,6 +53,7 @@ def report(
 
     \b
     Example: funnel report --month 2024-05 --open
+             funnel report --pipeline Sales
              funnel report --format png
     """
     from runner.report.data import read_report
@@ -63,12 +69,13 @@ def report(
         file_format = ending if ending in FORMATS else "html"
     with open_warehouse(project) as connection:
         require_built(connection, project)
-        data = read_report(connection, project, wanted, with_names=by_owner)
+        data = read_report(connection, project, wanted, with_names=by_owner, pipeline=pipeline)
     if file_format == "html":
         content = render_page(data).encode()
     else:
         content = draw_picture(data, file_format)
-    path = output or Path(f"funnel-{data.month:%Y-%m}.{file_format}")
+    about = re.sub(r"\W+", "-", f" {data.pipeline}".lower())[:40].rstrip("-")
+    path = output or Path(f"funnel-{data.month:%Y-%m}{about}.{file_format}")
     write_file(path, content)
     if browser:
         webbrowser.open(path.resolve().as_uri())
@@ -78,6 +85,7 @@ def report(
             "report": str(path),
             "format": file_format,
             "month": year_month(data.month),
+            "pipeline": data.pipeline or None,
             "bytes": len(content),
         },
     )

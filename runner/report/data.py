@@ -18,7 +18,8 @@ from runner.months.state import read_state
 from runner.months.status import read_load_times
 from runner.project import ANALYTICS, STAGING, Project
 from runner.report.goals import Goal, find_target, read_goals
-from runner.report.money import OpenValue, read_open_values
+from runner.report.names import name_of
+from runner.report.open_deals import OpenValue, StalledStep, read_open_values, read_stalled
 from runner.show.opening import part_through, read_opening
 from runner.show.rows import (
     ForecastBacktest,
@@ -26,6 +27,7 @@ from runner.show.rows import (
     LossCount,
     OwnerCount,
     Period,
+    PipelineStep,
     Row,
     StalledDeal,
     StepConversion,
@@ -33,18 +35,17 @@ from runner.show.rows import (
     StepVelocity,
     WinRate,
     WonValue,
-    plain,
+    choose_pipeline,
     read_owner_names,
     read_rows,
 )
 from runner.warehouse.completeness import Completeness, read_completeness
 from runner.warehouse.connection import DAILY_TABLES, connect, reading
-from runner.words import part_of_month
+from runner.words import part_of_month, year_month
 
 TREND_MONTHS = 24
 COHORTS = 12
 OWNER_MONTHS = 12
-STALLED_LISTED = 10
 MONTHS = 12  # in the page, to choose from
 _COMPARED_MONTHS = 13  # the month, the one before, and the same one a year ago
 
@@ -57,16 +58,6 @@ class OwnerTotal:
 
     owner_id: int | None
     deals: Mapping[int, int]
-
-
-@dataclass(frozen=True)
-class StalledStep:
-    """How many open deals of a step have not moved for longer than is usual there."""
-
-    kpi_name: str
-    funnel_step: str | None
-    step_order: int | None
-    deals_count: int
 
 
 @dataclass(frozen=True)
@@ -117,7 +108,7 @@ class ReportData:
         losses: The losses of the month.
         win_rates: The deals closed in the last two years.
         won_values: What the deals won in the months compared brought, by currency.
-        open_values: What the open deals are worth, by currency, as of the reference date.
+        open_values: The open deals and what they are worth, by currency, as of the reference date.
         owners: Deals by owner, of the last year.
         stalled_steps: Stalled deals per step, as of the reference date.
         stalled_longest: Those that have not moved for longest.
@@ -129,11 +120,12 @@ class ReportData:
         goals: What was meant to be reached.
         pipedrive_url: The address of the account, if it is known.
         reason: Why it is about this month, where nobody chose it.
+        pipeline: The name of the pipeline that it is about; empty if it is about all.
         earlier: The same of the months before, oldest first.
     """
 
     month: date
-    funnel: Sequence[FunnelStep]
+    funnel: Sequence[FunnelStep | PipelineStep]
     trust: Trust
     conversion: Sequence[StepConversion] = ()
     velocity: Sequence[StepVelocity] = ()
@@ -152,10 +144,16 @@ class ReportData:
     goals: Sequence[Goal] = ()
     pipedrive_url: str | None = None
     reason: str = ""
+    pipeline: str = ""
     earlier: Sequence["ReportData"] = ()
 
     @property
-    def steps(self) -> Sequence[FunnelStep]:
+    def title(self) -> str:
+        """What it is about, but for the month."""
+        return f"Sales funnel: {name_of(self.pipeline)}" if self.pipeline else "Sales funnel"
+
+    @property
+    def steps(self) -> Sequence[FunnelStep | PipelineStep]:
         """The steps of the month, in order."""
         return [step for step in self.funnel if step.month == self.month]
 
@@ -205,12 +203,17 @@ class ReportData:
         return self.end <= self.trust.reference_date
 
     @property
+    def open_deals_count(self) -> int:
+        """How many deals are open as of the reference date."""
+        return sum(row.open_deals_count for row in self.open_values)
+
+    @property
     def open_then(self) -> ForecastBacktest | None:
         """The deals that were open at the end of the month, if that is known."""
         return next((row for row in self.backtest if row.month == self.month), None)
 
     @property
-    def winning_step(self) -> FunnelStep:
+    def winning_step(self) -> FunnelStep | PipelineStep:
         """The step that stands for a deal won; the last one if the funnel lacks it."""
         return next(
             (step for step in self.steps if step.funnel_step == self.won_step), self.steps[-1]
@@ -236,56 +239,92 @@ class ReportData:
 
 
 def read_report(
-    connection: Connection, project: Project, month: date | None, *, with_names: bool
+    connection: Connection,
+    project: Project,
+    month: date | None,
+    *,
+    with_names: bool,
+    pipeline: str | None = None,
 ) -> ReportData:
     """Read everything that a report about a month says; about the latest one if none is given.
 
+    Of one pipeline it is what the tables hold by pipeline: the funnel and the open deals.
+
     Raises:
-        FunnelError: The month or a model is not built, or something cannot be read.
+        FunnelError: The month or a model is not built, there is no such pipeline, or something
+            cannot be read.
     """
     opening = read_opening(connection, project)
     reason = "" if month else opening.reason
     month = month or opening.month
-    trust = _read_trust(connection, project)
-    known = trust.reference_date
+    period = Period.ending(month, TREND_MONTHS + MONTHS - 1)
+    funnel: Sequence[FunnelStep | PipelineStep]
+    pipeline_id = None
+    if pipeline:
+        steps = read_rows(connection, project, PipelineStep, period)
+        funnel = choose_pipeline(steps, pipeline)
+        pipeline_id, pipeline = funnel[-1].pipeline_id, funnel[-1].pipeline_name
+        if month not in {step.month for step in funnel}:
+            raise FunnelError(
+                f"{year_month(month)} is not built for the pipeline {pipeline}",
+                hint="`funnel show --last 12 --pipeline NAME` shows which months are.",
+            )
+    else:
+        funnel = read_rows(connection, project, FunnelStep, period)
+    with connection.cursor() as cursor:
+        cursor.execute(_SESSION)
+    stalled_steps, stalled_longest = read_stalled(connection, project, pipeline_id)
+    found = ReportData(
+        month=month,
+        funnel=funnel,
+        trust=_read_trust(connection, project),
+        open_values=read_open_values(connection, project, pipeline_id),
+        stalled_steps=stalled_steps,
+        stalled_longest=stalled_longest,
+        won_step=str(project.var("won_step")),
+        names=read_owner_names(connection, project) if with_names else {},
+        parallel_steps=_read_parallel_steps(connection, project),
+        pipedrive_url=project.pipedrive_url,
+        pipeline=pipeline or "",
+    )
+    owners: Sequence[OwnerCount] = ()
+    if not pipeline:
+        found, owners = _read_of_all(connection, project, found)
+    months = [at for at in found.months if at in Period.ending(month, MONTHS).months()]
+    *earlier, data = [_take_month(found, owners, at) for at in months]
+    return replace(data, earlier=earlier, reason=reason)
+
+
+def _read_of_all(
+    connection: Connection, project: Project, found: ReportData
+) -> tuple[ReportData, Sequence[OwnerCount]]:
+    """Return what was found, with what the tables hold of all pipelines together.
+
+    The views look at the visits of all deals: two at a time, each by one process.
+    """
+    known = found.trust.reference_date
 
     def period(months: int) -> Period:
-        return Period.ending(month, months + MONTHS - 1)
+        return Period.ending(found.month, months + MONTHS - 1)
 
-    funnel = read_rows(connection, project, FunnelStep, period(TREND_MONTHS))
-    # The views look at the visits of all deals: two at a time, each by one process.
     with closing(connect(project)) as second, ThreadPoolExecutor(1) as aside:
-        for session in (connection, second):
-            with session.cursor() as cursor:
-                cursor.execute(_SESSION)
+        with second.cursor() as cursor:
+            cursor.execute(_SESSION)
         backtest = aside.submit(read_rows, second, project, ForecastBacktest, None, known)
         velocity = aside.submit(
             read_rows, second, project, StepVelocity, period(_COMPARED_MONTHS), known
         )
-        stalled_steps, stalled_longest = _read_stalled(connection, project)
-        found = ReportData(
-            month=month,
-            funnel=funnel,
-            trust=trust,
+        found = replace(
+            found,
             conversion=read_rows(connection, project, StepConversion, period(TREND_MONTHS), known),
             losses=read_rows(connection, project, LossCount, period(1), known),
             win_rates=read_rows(connection, project, WinRate, period(TREND_MONTHS), known),
             won_values=read_rows(connection, project, WonValue, period(_COMPARED_MONTHS), known),
-            open_values=read_open_values(connection, project),
-            stalled_steps=stalled_steps,
-            stalled_longest=stalled_longest,
             forecast=read_rows(connection, project, StepForecast),
-            won_step=str(project.var("won_step")),
-            names=read_owner_names(connection, project) if with_names else {},
-            parallel_steps=_read_parallel_steps(connection, project),
             goals=read_goals(connection, project),
-            pipedrive_url=project.pipedrive_url,
         )
         owners = read_rows(connection, project, OwnerCount, period(OWNER_MONTHS), known)
-        found = replace(found, backtest=backtest.result(), velocity=velocity.result())
-    months = [at for at in found.months if at in Period.ending(month, MONTHS).months()]
-    *earlier, data = [_take_month(found, owners, at) for at in months]
-    return replace(data, earlier=earlier, reason=reason)
+        return replace(found, backtest=backtest.result(), velocity=velocity.result()), owners
 
 
 def _take_month(found: ReportData, owners: Sequence[OwnerCount], month: date) -> ReportData:
@@ -334,48 +373,6 @@ def _read_newest_events(connection: Connection, project: Project) -> dict[str, d
             cursor.execute(query)
             (found[events],) = cursor.fetchone() or (None,)
     return found
-
-
-def _read_stalled(
-    connection: Connection, project: Project
-) -> tuple[list[StalledStep], list[StalledDeal]]:
-    """Return stalled deals per step, and those that have not moved for longest.
-
-    Both of one look at the view, which is not cheap where there are many open deals.
-    """
-    schema = project.schema(ANALYTICS)
-    query = sql.SQL(
-        """
-        select
-            deal_id, owner_id, kpi_name, funnel_step, step_order, last_moved_at,
-            days_since_last_movement, stalled_after_days, limit_of,
-            step_deals_count, overall_rank <= %(listed)s as is_listed, step_rank = 1 as is_first
-        from (
-            select
-                *,
-                count(*) over (partition by step_order, kpi_name) as step_deals_count,
-                row_number() over (order by days_since_last_movement desc, deal_id)
-                    as overall_rank,
-                row_number() over (partition by step_order, kpi_name order by deal_id) as step_rank
-            from {}
-        ) as stalled
-        where overall_rank <= %(listed)s or step_rank = 1
-        order by days_since_last_movement desc, deal_id
-        """
-    ).format(sql.Identifier(schema, StalledDeal.model))
-    steps, longest = [], []
-    with reading(schema, StalledDeal.model), connection.cursor() as cursor:
-        cursor.execute(query, {"listed": STALLED_LISTED})
-        for *values, step_deals, is_listed, is_first in cursor.fetchall():
-            deal = StalledDeal(*map(plain, values))
-            if is_listed:
-                longest.append(deal)
-            if is_first:
-                steps.append(
-                    StalledStep(deal.kpi_name, deal.funnel_step, deal.step_order, step_deals)
-                )
-    in_order = sorted(steps, key=lambda step: (step.step_order is None, step.step_order or 0))
-    return in_order, longest
 
 
 def _read_trust(connection: Connection, project: Project) -> Trust:

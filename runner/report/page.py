@@ -15,7 +15,7 @@ from runner.report.goals import WIN_RATE
 from runner.report.palette import SHADES, THEMES
 from runner.report.rendering import read_part, render
 from runner.report.sections import make_sections
-from runner.show.rows import WHOLE_FUNNEL
+from runner.show.rows import WHOLE_FUNNEL, FunnelStep, PipelineStep
 from runner.show.sentences import deals_behind
 
 
@@ -71,7 +71,12 @@ def make_tiles(data: ReportData) -> list[Tile]:
 
     A part of a month is compared with nothing, and the open deals are those at its end.
     """
-    first, won = data.steps[0], data.won_in(data.month)
+    if data.pipeline:
+        steps = sorted(
+            {step.step_order: step for step in (data.steps[0], data.winning_step)}.items()
+        )
+        return [*(_make_step_tile(data, step) for _, step in steps), _make_open_tile(data)]
+    won = data.won_in(data.month)
     rates: dict[date, sentences.Measure] = {
         row.month: (
             None if row.win_rate is None else row.win_rate * 100,
@@ -92,24 +97,7 @@ def make_tiles(data: ReportData) -> list[Tile]:
     deals_compared = () if data.deals_through or won is None else compared
     deals_to = ["not known yet"] if won is None else _to(data.deals_through)
     return [
-        Tile(
-            names.in_sentence(first.kpi_name),
-            words.count(first.deals_count),
-            [
-                *_to(data.part_through),
-                *sentences.against_goal(
-                    None if data.part_through else first.deals_count,
-                    data.target(first.funnel_step),
-                    words.rounded,
-                ),
-                *(
-                    sentences.count_against(
-                        first.deals_count, data.deals_in(month, first.step_order), month
-                    )
-                    for month in compared
-                ),
-            ],
-        ),
+        _make_step_tile(data, data.steps[0]),
         Tile(
             "Deals won",
             words.count(won),
@@ -156,6 +144,25 @@ def make_tiles(data: ReportData) -> list[Tile]:
     ]
 
 
+def _make_step_tile(data: ReportData, step: FunnelStep | PipelineStep) -> Tile:
+    goal = None if data.part_through else data.target(step.funnel_step)
+    compared = () if data.part_through else (data.previous_month, data.year_before)
+    return Tile(
+        names.in_sentence(step.kpi_name),
+        words.count(step.deals_count),
+        [
+            *_to(data.part_through),
+            *sentences.against_goal(step.deals_count, goal, words.rounded),
+            *(
+                sentences.count_against(
+                    step.deals_count, data.deals_in(month, step.step_order), month
+                )
+                for month in compared
+            ),
+        ],
+    )
+
+
 def make_money(data: ReportData) -> list[Tile]:
     """Return what deals brought, and what the open ones are worth, in each currency by itself.
 
@@ -174,7 +181,8 @@ def make_money(data: ReportData) -> list[Tile]:
     months = (data.month, data.previous_month, data.year_before)
     is_compared = data.deals_through is None and data.won_in(data.month) is not None
     tiles = []
-    for label, column in (("Value of {} won", "won_value"), ("Average of {} won", "average_value")):
+    about_won = (("Value of {} won", "won_value"), ("Average of {} won", "average_value"))
+    for label, column in () if data.pipeline else about_won:
         found_in = {
             key: (getattr(row, column), row.valued_deals_count)
             for key, row in rows.items()
@@ -221,10 +229,11 @@ def _make_open_tile(data: ReportData) -> Tile:
         end = f"at the end of {words.short_month(data.month)}"
         said = end if then else f"not known of the end of {words.short_month(data.month)}"
         return Tile(label, words.count(then.open_deals_count if then else None), [said])
-    open_deals = sum(row.open_deals_count for row in data.forecast)
     stalled = sum(step.deals_count for step in data.stalled_steps)
     as_of = f"as of {words.long_date(data.trust.reference_date)}"
-    return Tile(label, words.count(open_deals), [f"{words.count(stalled)} stalled", as_of])
+    return Tile(
+        label, words.count(data.open_deals_count), [f"{words.count(stalled)} stalled", as_of]
+    )
 
 
 def _to(day: date | None) -> list[str]:
@@ -251,6 +260,7 @@ def make_notices(data: ReportData) -> list[str]:
         sentences.warnings_of_run((trust.run and trust.run.warnings) or ()),
         data.part_through and sentences.part_counted(data.month, data.part_through),
         data.reason,
+        sentences.one_pipeline(data.pipeline),
         sentences.unknown_goals(
             sorted(
                 {goal.measure for goal in data.goals}

@@ -18,7 +18,7 @@ def draw_picture(data: ReportData, file_format: str) -> bytes:
     largest = max((step.deals_count for step in data.steps), default=0) or 1
     svg = render(
         "picture.svg",
-        period=data.period,
+        title=shorten(f"{data.title}, {data.period}", 60),
         palette=LIGHT,
         rows=[
             {

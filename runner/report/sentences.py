@@ -10,7 +10,7 @@ from datetime import date, datetime, timedelta
 from runner.months.ledger import RecordedRun
 from runner.report.names import in_sentence
 from runner.report.steps import ComparedStep
-from runner.show.rows import ForecastBacktest, FunnelStep, StepVelocity
+from runner.show.rows import ForecastBacktest, FunnelStep, PipelineStep, StepVelocity
 from runner.words import (
     count,
     day_of_year,
@@ -61,7 +61,7 @@ def narrowing(steps: Sequence[ComparedStep]) -> str | None:
     )
 
 
-def entered(first: FunnelStep, goal: FunnelStep) -> str:
+def entered(first: FunnelStep | PipelineStep, goal: FunnelStep | PipelineStep) -> str:
     """Return how many deals entered the first step, and the one that wins."""
     said = f"{plural(first.deals_count, 'deal')} entered {in_sentence(first.kpi_name)}"
     if goal.step_order != first.step_order:
@@ -279,6 +279,17 @@ def measure_against(now: Measure, before: Measure, unit: str, month: date) -> st
     if min(now[1], before[1]) < FEWEST:
         return f"too few to compare with {short_month(month)}"
     return f"{signed(now[0] - before[0], unit)} on {short_month(month)}"
+
+
+def one_pipeline(pipeline: str) -> str | None:
+    """Return what a report does not say because it is about one pipeline, if it is."""
+    if not pipeline:
+        return None
+    return (
+        f"This is the pipeline {in_sentence(pipeline)} alone. Deals won, conversion, days in a "
+        "step, losses, owners, the forecast and goals are known of all pipelines together only; "
+        "the report without --pipeline has them."
+    )
 
 
 def part_counted(month: date, last_day: date) -> str:

@@ -3,7 +3,7 @@
 from collections.abc import Container, Sequence
 from dataclasses import dataclass
 
-from runner.show.rows import FunnelStep
+from runner.show.rows import FunnelStep, PipelineStep
 from runner.words import share
 
 
@@ -17,7 +17,7 @@ class ComparedStep:
             often with deals that are past the one above.
     """
 
-    step: FunnelStep
+    step: FunnelStep | PipelineStep
     above: int | None
 
     @property
@@ -27,7 +27,9 @@ class ComparedStep:
         return None if found is None or found > 1 else found
 
 
-def compare_steps(steps: Sequence[FunnelStep], parallel: Container[int]) -> list[ComparedStep]:
+def compare_steps(
+    steps: Sequence[FunnelStep | PipelineStep], parallel: Container[int]
+) -> list[ComparedStep]:
     """Return the steps with the stages above; those whose step_order is `parallel` are no stage."""
     compared, above = [], None
     for step in steps:

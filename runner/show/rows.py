@@ -4,6 +4,7 @@ The fields of a row are the columns of its model, so a row is read, printed as C
 one list of names.
 """
 
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass, fields
 from datetime import date, datetime
 from decimal import Decimal
@@ -16,7 +17,7 @@ from psycopg2.extensions import connection as Connection  # noqa: N812 - a class
 from runner.errors import FunnelError
 from runner.project import ANALYTICS, REPORTING, Project
 from runner.warehouse.connection import reading, table_exists
-from runner.words import month_name, part_of_month, year_month
+from runner.words import listed, month_name, part_of_month, year_month
 
 WHOLE_FUNNEL = 0
 """The step_order of the row of step_velocity that is about the whole funnel."""
@@ -86,10 +87,6 @@ class PipelineStep(ModelRow):
     funnel_step: str
     step_order: int
     deals_count: int
-
-    def is_of(self, pipeline: str) -> bool:
-        """Return whether it is of the pipeline with this name, whatever its case, or number."""
-        return pipeline.strip().lower() in (self.pipeline_name.lower(), str(self.pipeline_id))
 
 
 @dataclass(frozen=True)
@@ -349,6 +346,33 @@ def read_rows(
             hint="`funnel show --last 12` shows which months are.",
         )
     return rows
+
+
+def choose_pipeline(rows: Sequence[PipelineStep], pipeline: str) -> list[PipelineStep]:
+    """Return the rows of the pipeline with this number, or this name, whatever its case.
+
+    Raises:
+        FunnelError: There is no such pipeline, or several have this name.
+    """
+    wanted = pipeline.strip().lower()
+    names = {row.pipeline_id: row.pipeline_name for row in rows}
+    numbers = [number for number in names if str(number) == wanted] or [
+        number for number, name in names.items() if name.lower() == wanted
+    ]
+    if len(numbers) == 1:
+        return [row for row in rows if row.pipeline_id == numbers[0]]
+    if numbers:
+        raise FunnelError(
+            f"the pipelines {listed([*map(str, sorted(numbers))])} are called {pipeline}",
+            hint="Give the number of one.",
+        )
+    there = sorted(set(names.values()))
+    raise FunnelError(
+        f"there is no pipeline {pipeline}",
+        hint=f"There {'are' if len(there) > 1 else 'is'} {listed(there)}."
+        if there
+        else "The raw tables `pipelines` and `stages` say which stages are in which pipeline.",
+    )
 
 
 def read_owner_names(connection: Connection, project: Project) -> dict[int, str]:

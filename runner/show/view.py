@@ -8,12 +8,11 @@ from typing import Any
 from dateutil.relativedelta import relativedelta
 from psycopg2.extensions import connection as Connection  # noqa: N812 - a class in lower case
 
-from runner.errors import FunnelError
 from runner.project import Project
 from runner.show.opening import Opening, part_through, read_opening
-from runner.show.rows import FunnelStep, ModelRow, Period, read_rows
+from runner.show.rows import FunnelStep, ModelRow, Period, choose_pipeline, read_rows
 from runner.show.sentences import deals_behind
-from runner.words import listed, long_date
+from runner.words import long_date
 
 NOBODY = "nobody"
 
@@ -174,19 +173,13 @@ def of_pipeline(seen: Seen, pipeline: str) -> Seen:
     """Return what a view of all pipelines shows of one.
 
     Raises:
-        FunnelError: There is no such pipeline.
+        FunnelError: There is no such pipeline, or several have this name.
     """
-    rows = {name: [row for row in rows if row.is_of(pipeline)] for name, rows in seen.rows.items()}
-    before = [row for row in seen.before if row.is_of(pipeline)]
-    if not any(rows.values()):
-        there = sorted({row.pipeline_name for found in seen.rows.values() for row in found})
-        raise FunnelError(
-            f"there is no pipeline {pipeline}",
-            hint=f"There {'are' if len(there) > 1 else 'is'} {listed(there)}."
-            if there
-            else "The raw tables `pipelines` and `stages` say which stages are in which pipeline.",
-        )
-    return replace(seen, rows=rows, before=before)
+    rows = {name: choose_pipeline(rows, pipeline) for name, rows in seen.rows.items()}
+    numbers = {row.pipeline_id for found in rows.values() for row in found}
+    return replace(
+        seen, rows=rows, before=[row for row in seen.before if row.pipeline_id in numbers]
+    )
 
 
 def draw_view(view: View, seen: Seen, width: int) -> str:

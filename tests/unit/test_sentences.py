@@ -8,10 +8,10 @@ import pytest
 
 from runner.months.ledger import RecordedRun
 from runner.report import sentences
-from runner.report.data import OwnerTotal, ReportData, StalledStep, Trust
+from runner.report.data import OwnerTotal, ReportData, Trust
 from runner.report.figures import Bars
 from runner.report.goals import Goal, find_target
-from runner.report.money import OpenValue
+from runner.report.open_deals import OpenValue, StalledStep
 from runner.report.page import make_money, make_notices, make_tiles
 from runner.report.sections import make_sections
 from runner.report.steps import compare_steps
@@ -19,6 +19,7 @@ from runner.show.rows import (
     ForecastBacktest,
     FunnelStep,
     LossCount,
+    PipelineStep,
     StepForecast,
     StepVelocity,
     WinRate,
@@ -582,7 +583,7 @@ def test_money_is_never_added_across_currencies() -> None:
         won(MARCH, None, 1, 7.0),
         won(MARCH, "CHF", 3, None),
     ]
-    data = with_changes(report(), won_values=rows, open_values=[OpenValue("USD", 4, 90.0)])
+    data = with_changes(report(), won_values=rows, open_values=[OpenValue("USD", 6, 4, 90.0)])
     assert [(tile.label, tile.value, *tile.changes) for tile in make_money(data)] == [
         (
             "Value of 10 deals won",
@@ -623,6 +624,35 @@ def test_value_against(now: sentences.Measure, before: sentences.Measure, said: 
     assert sentences.value_against(now, before, MARCH) == said
 
 
+def test_a_report_about_one_pipeline_says_only_what_is_known_of_it() -> None:
+    steps = [
+        PipelineStep(
+            *(row.month, 2, "Service", row.kpi_name, row.funnel_step, row.step_order),
+            deals_count=row.deals_count,
+        )
+        for row in funnel(40, 20, 61, 15, 5)
+    ]
+    data = with_changes(
+        report(),
+        funnel=steps,
+        pipeline="Service",
+        open_values=[OpenValue("EUR", 30, 20, 90.0)],
+        stalled_steps=[StalledStep("Lead", "1", 1, 3)],
+    )
+    assert data.title == "Sales funnel: Service"
+    sections = make_sections(data)
+    assert [section.name for section in sections] == ["funnel", "trend", "stalled"]
+    assert sections[0].table
+    assert sections[0].table.header == ("Step", "Name", "Deals", "Of the stage above")
+    assert {len(row) for row in sections[0].table.rows} == {4}
+    assert title_of(data, "stalled") == "3 of 30 open deals have come to a halt"
+    tiles = [(plain(tile.label), tile.value) for tile in make_tiles(data)]
+    assert tiles == [("Lead", "40"), ("Won", "5"), ("Open deals", "30")]
+    assert [tile.label for tile in make_money(data)] == ["Value of 20 deals open"]
+    (notice,) = make_notices(data)
+    assert str(plain(notice)).startswith("This is the pipeline Service alone.")
+
+
 def test_no_steps_saw_more_or_fewer() -> None:
     data = report(0, 0, 0, 0, 0)
     year_before = funnel(0, 0, 0, 0, 0, month=YEAR_BEFORE)
@@ -646,7 +676,8 @@ def test_owners_are_no_share() -> None:
 def test_a_past_month_shows_its_own_open_deals() -> None:
     later = report(reference=date(2024, 6, 30), last_day=date(2024, 6, 30))
     stalled = [StalledStep("Lead", "1", 1, 90)]
-    later = with_changes(later, forecast=forecast((100, 20.0)), stalled_steps=stalled)
+    open_deals = [OpenValue("EUR", 60, 0, None), OpenValue(None, 40, 0, None)]
+    later = with_changes(later, open_values=open_deals, stalled_steps=stalled)
     tile = make_tiles(later)[-1]
     assert (tile.value, tile.changes) == ("", ["not known of the end of Mar 2024"])
     assert title_of(later, "forecast") == (

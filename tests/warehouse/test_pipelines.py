@@ -2,10 +2,16 @@
 
 import json
 from collections.abc import Iterator
+from contextlib import closing
 from pathlib import Path
 
+import psycopg2
 import pytest
-from homes import Funnel
+from homes import ROOT, Funnel
+
+from runner.postgres.server import LocalPostgres
+from runner.project import Project
+from runner.report.data import ReportData, read_report
 
 ACTIVITIES = """activity_id,type,assigned_to_user,deal_id,done,due_to
 1,meeting,7,1,True,2024-05-06T09:00:00
@@ -61,10 +67,57 @@ def test_each_pipeline_has_its_funnel(built: Funnel) -> None:
     assert steps(built, "--pipeline", "2") == {"1": 2, "2.1": 1}
 
 
+def read(funnel: Funnel, pipeline: str) -> ReportData:
+    with closing(psycopg2.connect(LocalPostgres(funnel.home).url())) as connection:
+        connection.autocommit = True
+        project = Project(ROOT, funnel.home)
+        return read_report(connection, project, None, with_names=False, pipeline=pipeline)
+
+
+def test_each_pipeline_has_its_report(built: Funnel, tmp_path: Path) -> None:
+    sales, service = read(built, "sales"), read(built, "2")
+    assert [(data.pipeline, data.open_deals_count) for data in (sales, service)] == [
+        ("Sales", 1),
+        ("Service", 2),
+    ]
+    assert {step.kpi_name: step.deals_count for step in service.steps if step.deals_count} == {
+        "Lead Generation": 2,
+        "Sales Call 1": 1,
+    }
+    here = Funnel(built.home, directory=tmp_path)
+    said = json.loads(here.done("report", "--pipeline", "SALES", "--json").stdout)
+    assert (said["report"], said["pipeline"]) == ("funnel-2024-05-sales.html", "Sales")
+    page = (tmp_path / said["report"]).read_text(encoding="utf-8")
+    assert "<title>Sales funnel: Sales, May 2024</title>" in page
+    here.done("report", "--pipeline", "1", "-o", "sales.svg")
+    assert "Sales funnel: Sales, May 2024" in (tmp_path / "sales.svg").read_text(encoding="utf-8")
+
+
+def test_stalled_deals_are_those_of_the_pipeline(built: Funnel) -> None:
+    assert not read(built, "1").stalled_steps
+    days = ("--vars", "{stalled_after_days: 26}")
+    built.done(*RUN, *days)
+    assert [deal.deal_id for deal in read(built, "Service").stalled_longest] == [3]
+    assert [deal.deal_id for deal in read(built, "Sales").stalled_longest] == [2]
+    built.done(*RUN)
+
+
+def test_pipelines_of_one_name_need_the_number(built: Funnel) -> None:
+    rename = "update pipedrive_analytics.monthly_stats_by_pipeline set pipeline_name = "
+    built.query(rename + "'Both'")
+    for command in ("show", "report"):
+        outcome = built(command, "--pipeline", "both")
+        assert outcome.returncode == 2
+        assert "the pipelines 1 and 2 are called both. Give the number of one." in outcome.stderr
+    assert steps(built, "--pipeline", "2") == {"1": 2, "2.1": 1}
+    built.query(rename + "case pipeline_id when 1 then 'Sales' else 'Service' end")
+
+
 def test_a_pipeline_that_is_none_is_named_with_those_there_are(built: Funnel) -> None:
-    outcome = built("show", "--pipeline", "Slaes")
-    assert outcome.returncode == 2
-    assert "there is no pipeline Slaes. There are Sales and Service." in outcome.stderr
+    for command in ("show", "report"):
+        outcome = built(command, "--pipeline", "Slaes")
+        assert outcome.returncode == 2
+        assert "there is no pipeline Slaes. There are Sales and Service." in outcome.stderr
 
 
 def test_two_pipelines_of_one_step_are_said(built: Funnel) -> None:

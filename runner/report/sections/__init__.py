@@ -16,7 +16,11 @@ from runner.report.sections import (
 
 READING_ORDER = (funnel, conversion, trend, rates, velocity, losses, owners, stalled, forecast)
 
+OF_ONE_PIPELINE = (funnel, trend, stalled)
+"""What the tables hold by pipeline."""
+
 
 def make_sections(data: ReportData) -> list[Section]:
     """Return the sections of a report, in reading order."""
-    return [section.make(data) for section in READING_ORDER]
+    order = OF_ONE_PIPELINE if data.pipeline else READING_ORDER
+    return [section.make(data) for section in order]

@@ -48,7 +48,7 @@ def make(data: ReportData) -> Section:
 
 def _list_steps(data: ReportData) -> Table:
     # Amounts of several currencies cannot be added up.
-    currencies = [value.currency for value in data.open_values]
+    currencies = [value.currency for value in data.open_values if value.valued_deals_count]
     has_value = len(currencies) == 1
     unit = f", {currencies[0]}" if has_value and currencies[0] else ""
     return Table(

@@ -6,6 +6,7 @@ from runner.report.names import numbered
 from runner.report.section import Chart, Section, Table
 from runner.report.sentences import entered, goals_reached, narrowing
 from runner.report.steps import compare_steps
+from runner.show.rows import FunnelStep
 from runner.words import count, percent
 
 
@@ -27,14 +28,17 @@ def make(data: ReportData) -> Section:
         note += f" {said}."
     table = Table(
         f"Deals per step, {data.period}",
-        ("Step", "Name", "Deals", "Of the stage above", "Deal days"),
+        (
+            *("Step", "Name", "Deals", "Of the stage above"),
+            *(() if data.pipeline else ("Deal days",)),
+        ),
         [
             (
                 row.step.funnel_step,
                 row.step.kpi_name,
                 count(row.step.deals_count),
                 percent(row.share),
-                count(row.step.deal_days_count),
+                *((count(row.step.deal_days_count),) if isinstance(row.step, FunnelStep) else ()),
             )
             for row in steps
         ],

@@ -16,7 +16,7 @@ def make(data: ReportData) -> Section:
         f"as of {long_date(as_of)}."
     )
     stalled = sum(step.deals_count for step in data.stalled_steps)
-    title = stalled_deals(stalled, sum(row.open_deals_count for row in data.forecast))
+    title = stalled_deals(stalled, data.open_deals_count)
     if data.is_past:
         title = stalled_since(title, data.month, as_of)
     if not stalled:

@@ -2,7 +2,7 @@
 (() => {
   const root = document.documentElement;
   const [heading] = document.getElementsByTagName("h1");
-  const [main, chooser, earlier, later, button] = ["report", "month", "earlier", "later", "theme"].map(
+  const [about, main, chooser, earlier, later, button] = ["about", "report", "month", "earlier", "later", "theme"].map(
     (id) => document.getElementById(id),
   );
   const dark = window.matchMedia("(prefers-color-scheme: dark)");
@@ -15,7 +15,7 @@
     main.replaceChildren(...store(month).childNodes);
     shown = month;
     heading.textContent = chooser.selectedOptions[0].text;
-    document.title = `Sales funnel, ${heading.textContent}`;
+    document.title = `${about.textContent}, ${heading.textContent}`;
     limit();
   }
 
