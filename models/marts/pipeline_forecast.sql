@@ -31,15 +31,16 @@ durations as (
 open_deals as (
 
     select
-        deal_states.deal_id,
-        deal_states.current_kpi_name as kpi_name,
-        deal_states.current_funnel_step as funnel_step,
-        deal_states.current_step_order as step_order,
-        deal_states.value,
+        deals.deal_id,
+        deals.current_kpi_name as kpi_name,
+        deals.current_funnel_step as funnel_step,
+        deals.current_step_order as step_order,
+        deals.value,
+        deals.currency,
         case
             when
                 {{ months_between(
-                    local_month('deal_states.current_step_entered_at'),
+                    local_month('deals.current_step_entered_at'),
                     "cast('" ~ this_month ~ "' as date)")
                 }}
                 > coalesce(
@@ -49,10 +50,10 @@ open_deals as (
                 then 0
             else 1
         end as weight
-    from {{ ref('deal_states') }} as deal_states
+    from {{ ref('deals') }} as deals
     left join win_rates
-        on deal_states.current_kpi_name = win_rates.kpi_name
-    where deal_states.status = 'open' and deal_states.current_kpi_name is not null
+        on deals.current_kpi_name = win_rates.kpi_name
+    where deals.status = 'open' and deals.current_kpi_name is not null
 
 ),
 
@@ -63,11 +64,14 @@ stages as (
         kpi_name,
         funnel_step,
         step_order,
-        cast(sum(value) as numeric(18, 2)) as open_value,
         count(deal_id) as open_deals_count,
         count(case when weight = 0 then deal_id end) as given_up_deals_count,
         sum(weight) as weighted_count,
-        sum(value * weight) as weighted_value
+        sum(value) as open_value,
+        sum(value * weight) as weighted_value,
+        max(case when value is not null then currency end) as currency,
+        count(distinct case when value is not null then coalesce(currency, '') end)
+            as currencies_count
     from (
         select * from open_deals
         union all
@@ -77,6 +81,7 @@ stages as (
             funnel_step,
             step_order,
             null as value,
+            null as currency,
             0 as weight
         from {{ ref('funnel_steps') }}
         where source_type = 'stage'
@@ -92,7 +97,10 @@ select
     stages.step_order,
     stages.open_deals_count,
     stages.given_up_deals_count,
-    stages.open_value,
+    cast(case when stages.currencies_count = 1 then stages.open_value end as numeric(18, 2))
+        as open_value,
+    case when stages.currencies_count = 1 then stages.currency end as currency,
+    stages.currencies_count,
     win_rates.win_rate,
     durations.median_days_to_win,
     cast(
@@ -103,7 +111,8 @@ select
     ) as expected_wins,
     cast(
         round(
-            stages.weighted_value * win_rates.won_visits_count
+            case when stages.currencies_count = 1 then stages.weighted_value end
+            * win_rates.won_visits_count
             / nullif(win_rates.judged_visits_count, 0), 2
         ) as numeric(18, 2)
     ) as expected_value

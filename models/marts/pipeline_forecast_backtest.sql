@@ -53,20 +53,6 @@ won_stays as (
 
 ),
 
--- The months at whose end a value was that of the deal.
-deal_values as (
-
-    select
-        deal_id,
-        value,
-        {{ local_month('recorded_at') }} as recorded_month,
-        coalesce({{ local_month('replaced_at') }}, cast('{{ this_month }}' as date))
-            as replaced_month
-    from {{ ref('deal_values') }}
-    where value is not null
-
-),
-
 -- All stays, and once more those that were won.
 counted as (
 
@@ -101,41 +87,13 @@ spells as (
         kpi_name,
         is_win,
         entered_month,
+        left_month,
         won_month,
         corrected_month,
-        entered_month as since_month,
-        left_month as until_month,
         count(*) as deals_count,
-        sum(new_count) as new_deals_count,
-        cast(null as numeric) as value
+        sum(new_count) as new_deals_count
     from counted
-    group by kpi_name, is_win, entered_month, won_month, corrected_month, left_month
-    union all
-    select
-        counted.kpi_name,
-        counted.is_win,
-        counted.entered_month,
-        counted.won_month,
-        counted.corrected_month,
-        greatest(counted.entered_month, deal_values.recorded_month) as since_month,
-        least(counted.left_month, deal_values.replaced_month) as until_month,
-        0 as deals_count,
-        0 as new_deals_count,
-        sum(deal_values.value) as value
-    from counted
-    inner join deal_values
-        on
-            counted.deal_id = deal_values.deal_id
-            and counted.left_month > deal_values.recorded_month
-            and counted.entered_month < deal_values.replaced_month
-    group by
-        counted.kpi_name,
-        counted.is_win,
-        counted.entered_month,
-        counted.won_month,
-        counted.corrected_month,
-        greatest(counted.entered_month, deal_values.recorded_month),
-        least(counted.left_month, deal_values.replaced_month)
+    group by kpi_name, is_win, entered_month, left_month, won_month, corrected_month
 
 ),
 
@@ -158,7 +116,6 @@ open_deals as (
         months.month,
         spells.is_win,
         spells.deals_count,
-        spells.value,
         win_rates.horizon_months,
         case when spells.entered_month = months.month then spells.new_deals_count else 0 end
             as new_deals_count,
@@ -180,8 +137,8 @@ open_deals as (
     from months
     left join spells
         on
-            months.month >= spells.since_month
-            and months.month < spells.until_month
+            months.month >= spells.entered_month
+            and months.month < spells.left_month
     left join {{ ref('stage_win_rates') }} as win_rates
         on
             months.month = win_rates.month
@@ -209,10 +166,7 @@ sums as (
                 when is_win and is_won_in_time and weight is not null then new_deals_count
                 else 0
             end
-        ) as new_actual_wins,
-        sum(case when not is_win then weight * value end) as expected_value,
-        sum(case when is_win and is_won_in_time and weight is not null then value end)
-            as actual_value
+        ) as new_actual_wins
     from open_deals
     group by month
 
@@ -239,11 +193,6 @@ select
     is_over,
     cast(case when is_rated then round(expected_wins, 4) end as numeric(18, 4)) as expected_wins,
     cast(case when is_rated and is_over then actual_wins end as bigint) as actual_wins,
-    cast(round(expected_value, 2) as numeric(18, 2)) as expected_value,
-    cast(
-        case when is_over and expected_value is not null then coalesce(actual_value, 0) end
-        as numeric(18, 2)
-    ) as actual_value,
     cast(new_deals_count as bigint) as new_deals_count,
     cast(case when is_rated then round(new_expected_wins, 4) end as numeric(18, 4))
         as new_expected_wins,

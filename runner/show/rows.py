@@ -220,6 +220,8 @@ class StepForecast(ModelRow):
     open_deals_count: int
     given_up_deals_count: int
     open_value: float | None
+    currency: str | None
+    currencies_count: int
     win_rate: float | None
     median_days_to_win: float | None
     expected_wins: float | None
@@ -244,8 +246,6 @@ class ForecastBacktest(ModelRow):
     is_over: bool
     expected_wins: float | None
     actual_wins: int | None
-    expected_value: float | None
-    actual_value: float | None
     new_deals_count: int
     new_expected_wins: float | None
     new_actual_wins: int | None

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from datetime import date
 
 from runner.show.rows import StepForecast
-from runner.words import count, long_date, plural, rounded
+from runner.words import count, long_date, money, plural, rounded
 
 
 def deals_behind(known_through: date | None, last_day: date | None) -> str | None:
@@ -38,3 +38,14 @@ def expected_wins(rows: Sequence[StepForecast]) -> str:
     of = plural(judged, "open deal")
     rest = f"; of {count(open_deals - judged)} more it is not known" if judged < open_deals else ""
     return f"About {rounded(sum(wins for _, wins in known))} of {of} should be won{rest}"
+
+
+def value_of_step(row: StepForecast, value: float | None) -> str:
+    """Return a value of a step's open deals in their currency; if they have several, that word."""
+    return "several" if row.currencies_count > 1 else money(value, row.currency)
+
+
+def several_currencies(rows: Sequence[StepForecast]) -> str | None:
+    """Return why values are missing, if that is because of their currencies."""
+    is_said = any(row.currencies_count > 1 for row in rows)
+    return "Values in several currencies are not added up." if is_said else None

@@ -21,7 +21,7 @@ from runner.show.rows import (
     StepVelocity,
     WinRate,
 )
-from runner.show.sentences import expected_wins
+from runner.show.sentences import expected_wins, several_currencies, value_of_step
 from runner.show.view import Seen, View
 from runner.text_table import Bar, TextTable
 from runner.words import (
@@ -31,7 +31,6 @@ from runner.words import (
     part_of_month,
     percent,
     plural,
-    rounded,
     signed_count,
     tenths,
     year_month,
@@ -271,7 +270,11 @@ def _draw_forecast(seen: Seen, width: int) -> str:
                 percent(row.win_rate),
                 tenths(row.median_days_to_win),
                 tenths(row.expected_wins),
-                *((rounded(row.open_value), rounded(row.expected_value)) if has_value else ()),
+                *(
+                    (value_of_step(row, row.open_value), value_of_step(row, row.expected_value))
+                    if has_value
+                    else ()
+                ),
             )
             for row in rows
         ],
@@ -279,6 +282,8 @@ def _draw_forecast(seen: Seen, width: int) -> str:
     ).draw(width)
     as_of = f", {seen.as_of}" if seen.as_of else ""
     text = f"{expected_wins(rows)}{as_of}; days: from the step to winning\n\n{table}"
+    if currencies := several_currencies(rows):
+        text += f"\n\n{currencies}"
     if not past:
         return text
     check = TextTable(

@@ -359,7 +359,7 @@ def past(funnel: Funnel, until: date) -> dict[date, tuple[Any, ...]]:
     columns = COLUMNS["pipeline_forecast_backtest"]
     names = columns.split(", ")
     rows = read(funnel, columns, "pipeline_forecast_backtest", f"month < '{until}'")
-    unknown = {"is_over", "actual_wins", "actual_value", "new_actual_wins"}
+    unknown = {"is_over", "actual_wins", "new_actual_wins"}
     return {
         row[0]: tuple(
             value

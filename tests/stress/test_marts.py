@@ -105,12 +105,11 @@ COLUMNS = {
     ),
     "pipeline_forecast": (
         "kpi_name, funnel_step, step_order, open_deals_count, given_up_deals_count, open_value,"
-        " win_rate, median_days_to_win, expected_wins, expected_value"
+        " currency, currencies_count, win_rate, median_days_to_win, expected_wins, expected_value"
     ),
     "pipeline_forecast_backtest": (
         "month, open_deals_count, rated_deals_count, horizon_months, is_over, expected_wins,"
-        " actual_wins, expected_value, actual_value, new_deals_count, new_expected_wins,"
-        " new_actual_wins"
+        " actual_wins, new_deals_count, new_expected_wins, new_actual_wins"
     ),
     "stalled_deals": (
         "deal_id, owner_id, kpi_name, funnel_step, step_order, last_moved_at,"

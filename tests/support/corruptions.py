@@ -17,7 +17,7 @@ class Stage(Enum):
     """Where a fault is seeded, and what has to notice it."""
 
     FILES = "an export, before `funnel load` and `funnel run`"
-    SEED = "`seeds/funnel_steps.csv`, before `funnel run`"
+    SEED = "a file of `seeds/`, before `funnel run`"
     RAW = "the raw tables, before `funnel run`"
     DAILY = "the daily tables, before `funnel run`"
     BUILT = "built tables and views, before `funnel test --full`"
@@ -72,6 +72,13 @@ def _drift(name: str, sentence: str, fault: str, *tables: str) -> Corruption:
     """Return a fault by which these tables are not what the raw rows give."""
     caught_by = tuple(f"funnel verify: {table}" for table in tables)
     return Corruption(name, sentence, Stage.VERIFIED, fault, caught_by)
+
+
+def _goal(name: str, sentence: str, lines: str) -> Corruption:
+    """Return a fault of the goals."""
+    caught_by = ("assert_goals_are_well_formed",)
+    change = Edit("goals.csv", lambda text: f"{text}{lines}\n")
+    return Corruption(name, sentence, Stage.SEED, change, caught_by, "warn")
 
 
 def _replacing(old: str, new: str, times: int = -1) -> Callable[[str], str]:
@@ -243,6 +250,12 @@ _SEEDS = (
         Edit("funnel_steps.csv", _replacing("Closing,,6,", "Closing,,,")),
         ("assert_the_definition_is_complete",),
     ),
+    _goal("goal of the middle of a month", "A goal begins on the 15th.", "2024-05-15,1,100"),
+    _goal("goal of no step", "A goal is of a step that the funnel has not.", "2024-05-01,2.10,100"),
+    _goal("goal of nothing", "A goal names no measure.", "2024-05-01,,100"),
+    _goal("goal of zero", "A goal is 0, where none was meant.", "2024-05-01,1,0"),
+    _goal("win rate in per cent", "A goal for the win rate is 25.", "2024-05-01,win_rate,25"),
+    _goal("goal set twice", "A month has two goals.", "2024-05-01,1,100\n2024-05-01,1,120"),
 )
 
 _RAW = (

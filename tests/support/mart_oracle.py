@@ -442,6 +442,7 @@ def stage_win_rates(raw: Raw, rules: Rules) -> list[Row]:
 def pipeline_forecast(raw: Raw, rules: Rules) -> list[Row]:
     """What is open, and what of it will be won as in the past."""
     found = deals_known(raw, rules)
+    recorded = currencies(raw, rules)
     today = month_of(rules.as_of)
     known = prospects(found, today, rules)
     stages = {
@@ -460,6 +461,8 @@ def pipeline_forecast(raw: Raw, rules: Rules) -> list[Row]:
         prospect = known.get(str(stage[0]))
         hopeful = [deal for deal, visit in there if not is_given_up(known, visit, today, rules)]
         values = [deal.value for deal, _ in there if deal.value is not None]
+        of = {recorded.get(deal.deal_id) for deal, _ in there if deal.value is not None}
+        is_sum = len(of) == 1
         hoped = sum(
             (Fraction(deal.value) for deal in hopeful if deal.value is not None), Fraction()
         )
@@ -469,11 +472,13 @@ def pipeline_forecast(raw: Raw, rules: Rules) -> list[Row]:
                 *stage,
                 len(there),
                 len(there) - len(hopeful),
-                sum(values) if values else None,
+                sum(values) if is_sum else None,
+                *(of if is_sum else (None,)),
+                len(of),
                 ratio(prospect.won, prospect.judged) if prospect else None,
                 percentile(days_to_win(found, str(stage[0])), "0.5"),
                 None if rate is None else rounded(len(hopeful) * rate),
-                rounded(hoped * rate, 2) if values and rate is not None else None,
+                rounded(hoped * rate, 2) if is_sum and rate is not None else None,
             )
         )
     return rows
@@ -495,7 +500,7 @@ class Hope:
 
     def __init__(self, deal: Deal, visit: Visit, prospect: Prospect, month: Month) -> None:
         """Begin."""
-        self.deal_id, self.attempt, self.value = deal.deal_id, visit.attempt.number, deal.value
+        self.deal_id, self.attempt = deal.deal_id, visit.attempt.number
         self.share = prospect.rate or Fraction()
         self.horizon, self.month = prospect.horizon, month
 
@@ -536,7 +541,6 @@ def pipeline_forecast_backtest(raw: Raw, rules: Rules) -> list[Row]:
         seen |= {deal.deal_id for deal in open_deals}
         is_rated = bool(hopes) or not open_deals
         won = [hope for hope in hopes if is_over and hope.has_won(raw, rules)]
-        valued = [hope for hope in hopes if hope.value is not None]
         rows.append(
             (
                 month.first_day,
@@ -546,12 +550,6 @@ def pipeline_forecast_backtest(raw: Raw, rules: Rules) -> list[Row]:
                 is_over,
                 rounded(sum(hope.share for hope in hopes)) if is_rated else None,
                 len(won) if is_rated and is_over else None,
-                rounded(sum(hope.share * Fraction(hope.value or 0) for hope in valued), 2)
-                if valued
-                else None,
-                sum((hope.value or Decimal(0) for hope in won), Decimal(0))
-                if valued and is_over
-                else None,
                 len(new),
                 rounded(sum(hope.share for hope in new)) if is_rated else None,
                 len([hope for hope in won if hope in new]) if is_rated and is_over else None,

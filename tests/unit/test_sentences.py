@@ -25,7 +25,13 @@ from runner.show.rows import (
     WinRate,
     WonValue,
 )
-from runner.show.sentences import deals_behind, expected_wins, not_known_yet
+from runner.show.sentences import (
+    deals_behind,
+    expected_wins,
+    not_known_yet,
+    several_currencies,
+    value_of_step,
+)
 
 MARCH, YEAR_BEFORE = date(2024, 3, 1), date(2023, 3, 1)
 END = date(2024, 3, 31)
@@ -232,7 +238,7 @@ def test_stalled_deals(stalled: int, open_deals: int, said: str) -> None:
 
 def forecast(*rows: tuple[int, float | None]) -> list[StepForecast]:
     return [
-        StepForecast(name, label, order, deals, 0, None, None, None, wins, None)
+        StepForecast(name, label, order, deals, 0, None, None, 0, None, None, wins, None)
         for order, (name, label, (deals, wins)) in enumerate(
             zip(NAMES, LABELS, rows, strict=False), start=1
         )
@@ -262,7 +268,7 @@ def past(expected: float | None, came: int | None, deals: int = 50) -> ForecastB
     rated = 0 if expected is None else deals
     known = (deals, rated, 2 if rated else None, True, expected, came if rated else None)
     new = (min(rated, 40), expected, came if rated else None)
-    return ForecastBacktest(MARCH, *known, None, None, *new)
+    return ForecastBacktest(MARCH, *known, *new)
 
 
 @pytest.mark.parametrize(
@@ -573,6 +579,20 @@ def test_goals_are_said_beside_the_numbers() -> None:
 def won(month: date, currency: str | None, deals: int, value: float | None) -> WonValue:
     average = value / deals if value and deals else None
     return WonValue(month, currency, deals, deals if value else 0, value, average)
+
+
+def test_a_value_of_a_step_is_in_its_currency_or_not_said() -> None:
+    (row,) = forecast((4, 1.0))
+    euros = replace(row, open_value=1_000.0, currency="EUR", currencies_count=1)
+    several = replace(row, currencies_count=2)
+    said = [value_of_step(step, step.open_value) for step in (row, euros, several)]
+    assert said == ["", "EUR 1,000", "several"]
+    assert several_currencies([row, euros]) is None
+    assert several_currencies([euros, several]) == "Values in several currencies are not added up."
+    data = with_changes(report(), forecast=[euros, several])
+    section = next(part for part in make_sections(data) if part.name == "forecast")
+    assert section.shown
+    assert [line[-2] for line in section.shown.rows] == ["EUR 1,000", "several"]
 
 
 def test_money_is_never_added_across_currencies() -> None:
