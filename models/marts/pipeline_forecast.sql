@@ -97,12 +97,11 @@ select
     stages.step_order,
     stages.open_deals_count,
     stages.given_up_deals_count,
-    cast(case when stages.currencies_count = 1 then stages.open_value end as numeric(18, 2))
-        as open_value,
-    case when stages.currencies_count = 1 then stages.currency end as currency,
     stages.currencies_count,
     win_rates.win_rate,
     durations.median_days_to_win,
+    cast(case when stages.currencies_count = 1 then stages.open_value end as numeric(18, 2))
+        as open_value,
     cast(
         round(
             1.0 * stages.weighted_count * win_rates.won_visits_count
@@ -115,7 +114,8 @@ select
             * win_rates.won_visits_count
             / nullif(win_rates.judged_visits_count, 0), 2
         ) as numeric(18, 2)
-    ) as expected_value
+    ) as expected_value,
+    case when stages.currencies_count = 1 then stages.currency end as currency
 from stages
 left join win_rates
     on stages.kpi_name = win_rates.kpi_name

@@ -56,7 +56,7 @@ class Plan:
         """Return the plan in a line."""
         text = f"Reference date {self.window.source_dt}: {_name_months(self.months)}"
         if self.window.process_through:
-            text += f", through {self.window.process_through}, the last day built"
+            text += f", through {self.window.process_through}, the last day built of that month"
         gaps = [month for month, reasons in self.reasons.items() if GAP in reasons]
         if gaps:
             text += f"; {_name_months(gaps)} because days are missing"

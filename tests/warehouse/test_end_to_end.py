@@ -126,7 +126,7 @@ def test_an_old_date_after_a_new_one_leaves_nothing_wrong_behind(
     early = f"(({deal_id}), '2024-05-03', 'stage_id', '5')"
     empty.query(f"insert into pipedrive_raw.deal_changes values {early}")
     told = empty.done("run", "--source-dt", "2024-05-10", "--backfill-period", "0", "--no-tests")
-    assert "2024-05, through 2024-05-31, the last day built" in told.stderr
+    assert "2024-05, through 2024-05-31, the last day built of that month" in told.stderr
     later = (
         "select sum(new_deals_count) from pipedrive_analytics.daily_deal_stats"
         f" where kpi_name = 'Negotiation' and date = '{str(change_time)[:10]}'"

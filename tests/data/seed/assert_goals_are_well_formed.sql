@@ -9,45 +9,33 @@ goals as (
 
     select
         month,
+        target,
         trim(measure) as measure,
-        target
+        count(*) over (partition by month, trim(measure)) as goals_count
     from {{ ref('goals') }}
+
+),
+
+measures as (
+
+    select funnel_step as measure from {{ ref('funnel_steps') }}
+    union
+    select 'win_rate' as measure
 
 )
 
 select
-    month,
-    measure,
-    target,
-    'no first day of a month' as reason
+    goals.month,
+    goals.measure,
+    goals.target,
+    goals.goals_count
 from goals
-where coalesce(extract(day from month) <> 1, true)
-union all
-select
-    month,
-    measure,
-    target,
-    'no step of the funnel, nor win_rate' as reason
-from goals
+left join measures
+    on goals.measure = measures.measure
 where
-    coalesce(measure <> 'win_rate', true)
-    and coalesce(measure not in (select funnel_step from {{ ref('funnel_steps') }}), true)
-union all
-select
-    month,
-    measure,
-    target,
-    'no target that can be reached' as reason
-from goals
-where
-    target <= 0
-    or measure = 'win_rate' and target > 1
-union all
-select
-    month,
-    measure,
-    max(target) as target,
-    'several goals of one month' as reason
-from goals
-group by month, measure
-having count(*) > 1
+    goals.month is null
+    or goals.month <> {{ dbt.date_trunc('month', 'goals.month') }}
+    or measures.measure is null
+    or goals.target <= 0
+    or goals.measure = 'win_rate' and goals.target > 1
+    or goals.goals_count > 1
