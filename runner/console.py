@@ -12,6 +12,7 @@ import traceback
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
+from datetime import date
 from pathlib import Path
 from typing import Any, TextIO
 
@@ -132,8 +133,21 @@ def give_up(stream: TextIO, error: OSError) -> FunnelError:
 
 
 def _write_json(document: Mapping[str, Any]) -> None:
-    text = json.dumps(document, indent=2, default=str, ensure_ascii=False)
+    text = json.dumps(_for_json(document), indent=2, ensure_ascii=False)
     write_line(_OBEYED.sub(lambda found: f"\\u{ord(found[0]):04x}", text))
+
+
+def _for_json(value: Any) -> Any:  # noqa: ANN401 - whatever a command shows
+    """Return a value as JSON has it: times in ISO 8601, null for an empty text."""
+    if isinstance(value, Mapping):
+        return {str(name): _for_json(found) for name, found in value.items()}
+    if isinstance(value, list | tuple):
+        return [_for_json(found) for found in value]
+    if isinstance(value, date):
+        return value.isoformat()
+    if value is None or isinstance(value, bool | int | float):
+        return value
+    return str(value) or None
 
 
 def harmless(text: str) -> str:

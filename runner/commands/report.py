@@ -85,7 +85,7 @@ def report(
             "report": str(path),
             "format": file_format,
             "month": year_month(data.month),
-            "pipeline": data.pipeline or None,
+            "pipeline": data.pipeline,
             "bytes": len(content),
         },
     )

@@ -103,8 +103,8 @@ class DealLife:
             "deal_id": self.deal_id,
             "last_day": self.known_through,
             "state": state or None,
-            "events": [_for_json(asdict(event)) for event in self.events],
-            "visits": [_for_json(asdict(visit)) for visit in self.visits],
+            "events": [_document(event) for event in self.events],
+            "visits": [_document(visit) for visit in self.visits],
         }
 
     def draw(self, width: int) -> str:
@@ -150,8 +150,8 @@ class DealLife:
         return ", ".join(filter(None, (status, place, owner, worth)))
 
 
-def _for_json(row: dict[str, Any]) -> dict[str, Any]:
-    return {name: None if value == "" else plain(value) for name, value in row.items()}
+def _document(part: DealEvent | DealVisit) -> dict[str, Any]:
+    return {name: plain(value) for name, value in asdict(part).items()}
 
 
 def _minute(moment: datetime | None) -> str:

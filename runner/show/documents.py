@@ -22,8 +22,8 @@ def document_view(view: View, seen: Seen) -> dict[str, Any]:
         "last_day": seen.last_day,
         "deals_through": seen.deals_through,
         "unknown_months": list(map(year_month, unknown)),
-        "warning": seen.warning or None,
-        "reason": seen.reason or None,
+        "warning": seen.warning,
+        "reason": seen.reason,
     }
 
 

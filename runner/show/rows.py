@@ -394,8 +394,5 @@ def plain(value: Any) -> Any:  # noqa: ANN401 - a cell of any column
 
 
 def _for_json(name: str, value: Any) -> Any:  # noqa: ANN401 - a cell of any column
-    if isinstance(value, datetime):
-        return value.isoformat()
-    if isinstance(value, date):
-        return year_month(value) if "month" in name else value.isoformat()
-    return value
+    is_month = "month" in name and isinstance(value, date)
+    return year_month(value) if is_month else value

@@ -74,7 +74,7 @@ class NodeResult:
                 "severity": self.severity,
                 "seconds": round(self.seconds, 3),
                 "sample": list(self.sample),
-                "stored_in": self.stored_in or None,
+                "stored_in": self.stored_in,
             }
         return document
 

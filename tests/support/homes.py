@@ -1,6 +1,8 @@
 """The command line as people use it, on a home of its own."""
 
+import json
 import os
+import re
 import subprocess
 import sys
 from collections.abc import Iterator, Mapping
@@ -52,6 +54,8 @@ class Funnel:
                 code = 0
             except SystemExit as end:
                 code = int(end.code or 0)
+        if "--json" in arguments:
+            check_document(json.loads(stdout.getvalue()))
         return subprocess.CompletedProcess(arguments, code, stdout.getvalue(), stderr.getvalue())
 
     def full_environment(self) -> dict[str, str]:
@@ -88,6 +92,16 @@ class Funnel:
         """Ask the embedded server, which has to be up."""
         with closing(psycopg2.connect(LocalPostgres(self.home).url())) as connection:
             return ask(connection, statement)
+
+
+def check_document(value: object) -> None:
+    """Times are in ISO 8601 and nothing is an empty text, wherever a command prints JSON."""
+    if isinstance(value, dict | list):
+        for part in value.values() if isinstance(value, dict) else value:
+            check_document(part)
+    assert value != ""
+    if isinstance(value, str):
+        assert not re.match(r"\d{4}-\d\d-\d\d \d", value), value
 
 
 def tables(funnel: Funnel) -> dict[str, object]:
