@@ -31,8 +31,8 @@ def generate(invocation: Invocation, output: Path | None) -> None:
     from runner.warehouse.connection import open_warehouse
 
     project = invocation.project
-    with open_warehouse(project):
-        Dbt.open(project).generate_docs(static=output is not None)
+    with open_warehouse(project), invocation.console.progress("Documenting") as progress:
+        Dbt.open(project).generate_docs(progress, static=output is not None)
     page = project.home / "target" / "index.html"
     if output:
         write_file(output, page.with_name("static_index.html").read_bytes())
@@ -53,8 +53,8 @@ def serve(invocation: Invocation, port: int, browser: bool) -> None:
     from runner.warehouse.connection import open_warehouse
 
     project = invocation.project
-    with open_warehouse(project):
+    with open_warehouse(project), invocation.console.progress("Documenting") as progress:
         dbt = Dbt.open(project)
-        dbt.generate_docs()
+        dbt.generate_docs(progress)
     invocation.console.say(f"Serving the documentation on http://127.0.0.1:{port} until Ctrl-C")
     dbt.serve_docs(port, browser=browser)

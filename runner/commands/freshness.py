@@ -22,7 +22,8 @@ def freshness(invocation: Invocation) -> ExitCode:
     project = invocation.project
     with open_warehouse(project) as connection:
         check_raw_tables(connection, project)
-        results = Dbt.open(project).freshness()
+        with invocation.console.progress("Asking") as progress:
+            results = Dbt.open(project).freshness(progress)
     # dbt tells of its hooks as well, which are of interest only where one has failed.
     shown = [result for result in results if result.kind == "source" or result.is_bad]
     sources = sorted(shown, key=lambda result: result.name)

@@ -67,13 +67,20 @@ def report(
     if file_format is None:
         ending = output.suffix.lower().lstrip(".") if output else ""
         file_format = ending if ending in FORMATS else "html"
-    with open_warehouse(project) as connection:
+    with (
+        invocation.console.bar("Reporting", 2) as progress,
+        open_warehouse(project) as connection,
+    ):
         require_built(connection, project)
         data = read_report(connection, project, wanted, with_names=by_owner, pipeline=pipeline)
-    if file_format == "html":
-        content = render_page(data).encode()
-    else:
-        content = draw_picture(data, file_format)
+        if progress:
+            progress(1)
+        if file_format == "html":
+            content = render_page(data).encode()
+        else:
+            content = draw_picture(data, file_format)
+        if progress:
+            progress(1)
     about = re.sub(r"\W+", "-", f" {data.pipeline}".lower())[:40].rstrip("-")
     path = output or Path(f"funnel-{data.month:%Y-%m}{about}.{file_format}")
     write_file(path, content)

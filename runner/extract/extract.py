@@ -306,11 +306,16 @@ class _Extract:
         try:
             self.api.check_account()
             self.console.say(f"Reading the account {self.account.company}")
-            for entity, path, cost, reader in _PAGED:
-                query = {"status": _ALL} if entity is DEALS else {}
-                self._see(entity, path, reader, self.api.pages(path, cost, **query))
-            for entity, path, cost, reader in _UNPAGED:
-                self._see(entity, path, reader, [self.api.rows(path, cost)])
+            with self.console.bar("Reading lists", len(_PAGED) + len(_UNPAGED)) as progress:
+                for entity, path, cost, reader in _PAGED:
+                    query = {"status": _ALL} if entity is DEALS else {}
+                    self._see(entity, path, reader, self.api.pages(path, cost, **query))
+                    if progress:
+                        progress(1)
+                for entity, path, cost, reader in _UNPAGED:
+                    self._see(entity, path, reader, [self.api.rows(path, cost)])
+                    if progress:
+                        progress(1)
             # A deal that left the archive between the two looks is in neither.
             vanished = self.landing.find_vanished_deals()
             for ids in _in_chunks(vanished, _IDS):

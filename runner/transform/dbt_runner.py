@@ -94,21 +94,21 @@ class Dbt:
         compiled: list[Any] = [result.node for result in outcome.results]
         return {node.name: node.compiled_code for node in compiled}
 
-    def freshness(self) -> tuple[NodeResult, ...]:
+    def freshness(self, progress: Progress | None = None) -> tuple[NodeResult, ...]:
         """Ask each source when it was last loaded.
 
         Raises:
             FunnelError: dbt could not run.
         """
-        return self._results(["source", "freshness"])
+        return self._results(["source", "freshness"], progress)
 
-    def generate_docs(self, *, static: bool = False) -> None:
+    def generate_docs(self, progress: Progress | None = None, *, static: bool = False) -> None:
         """Write the documentation site to dbt's target folder.
 
         Raises:
             FunnelError: dbt could not run.
         """
-        self._invoke(["docs", "generate", *(["--static"] if static else [])])
+        self._invoke(["docs", "generate", *(["--static"] if static else [])], progress)
 
     def serve_docs(self, port: int, *, browser: bool) -> None:
         """Serve the documentation site until interrupted; `port` is on this machine only."""

@@ -1,6 +1,7 @@
 """What the command line says and refuses."""
 
 import json
+import os
 import re
 import subprocess
 import sys
@@ -324,3 +325,24 @@ def test_url_is_a_url_and_nothing_else(empty: Funnel) -> None:
     assert outcome.stderr == ""
     assert re.fullmatch(r"postgresql://\S+\n", outcome.stdout)
     assert empty.done("db", "psql", "--", "-Atc", "select 6 * 7").stdout == "42\n"
+
+
+@pytest.mark.parametrize(("command", "label"), [("freshness", "Asking"), ("report", "Reporting")])
+def test_what_takes_long_shows_a_bar_on_a_terminal_only(
+    demo: Funnel, tmp_path: Path, command: str, label: str
+) -> None:
+    terminal, written = os.openpty()
+    outcome = subprocess.run(
+        [sys.executable, "-m", "runner.cli", command],
+        check=False,
+        stdout=subprocess.PIPE,
+        stderr=written,
+        cwd=tmp_path,
+        env=demo.full_environment(),
+        timeout=120,
+    )
+    os.close(written)
+    with open(terminal, "rb", buffering=0) as shown:
+        assert label in shown.read(10_000).decode()
+    assert label not in outcome.stdout.decode()
+    assert Funnel(demo.home, directory=tmp_path).done(command).stderr == ""
