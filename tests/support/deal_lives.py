@@ -24,6 +24,7 @@ from oracle import (
     local_day,
     pipeline_counts,
     pipelines_of,
+    remembered,
 )
 
 PAGE = Path(__file__).resolve().parents[2] / "docs" / "measures.md"
@@ -197,8 +198,8 @@ class Deal:
 
 
 _known: dict[Rules, tuple[Raw, list[Deal]]] = {}  # all deals, also those that were never here
-_KEPT = 20
-"""Answers to keep: the same few are asked for again and again, and one of the demo is 50 MB."""
+_KEPT = 40
+"""Answers to keep: each month of the demo is asked for again and again; all are 200 MB."""
 
 
 def deals_known(raw: Raw, rules: Rules) -> list[Deal]:
@@ -216,50 +217,61 @@ def deals_recorded(raw: Raw, rules: Rules) -> list[Deal]:
     return _known[rules][1]
 
 
-def _live_through(raw: Raw, rules: Rules) -> list[Deal]:
-    deals: dict[int, Deal] = {}
+@remembered
+def _events(raw: Raw, zone: str) -> dict[int, list[Event]]:
+    """By deal, all that ever happens to it, in order."""
+    found: dict[int, list[Event]] = {}
     for row in raw.deal_changes:
         field = clean(row.changed_field_key)
         if row.deal_id is None or row.change_time is None or field not in FIELDS:
             continue
-        day = local_day(row.change_time, rules.zone)
-        if day <= rules.as_of:
-            kpi = counted_deal_kpi(raw, row)
-            pipeline = entered_pipeline(raw, row)
-            steps = [
-                step
-                for step in raw.steps
-                if kpi and step.source_type == "stage" and step.funnel_step == kpi.funnel_step
-            ]
-            value = clean(row.new_value)
-            event = Event(
-                row.change_time,
-                day,
-                field,
-                value,
-                kpi.kpi_name if kpi and field in ("stage_id", "lost_reason") else None,
-                steps[0] if steps else None,
-                int(value) if field == "user_id" and re.fullmatch("[0-9]{1,18}", value) else None,
-                pipeline,
-                None if pipeline is None else pipeline_counts(raw, pipeline),
-            )
-            deals.setdefault(row.deal_id, Deal(row.deal_id)).events.append(event)
+        kpi = counted_deal_kpi(raw, row)
+        pipeline = entered_pipeline(raw, row)
+        steps = [
+            step
+            for step in raw.steps
+            if kpi and step.source_type == "stage" and step.funnel_step == kpi.funnel_step
+        ]
+        value = clean(row.new_value)
+        event = Event(
+            row.change_time,
+            local_day(row.change_time, zone),
+            field,
+            value,
+            kpi.kpi_name if kpi and field in ("stage_id", "lost_reason") else None,
+            steps[0] if steps else None,
+            int(value) if field == "user_id" and re.fullmatch("[0-9]{1,18}", value) else None,
+            pipeline,
+            None if pipeline is None else pipeline_counts(raw, pipeline),
+        )
+        found.setdefault(row.deal_id, []).append(event)
+    for events in found.values():
+        events.sort(key=order_at_one_moment)
+    return found
+
+
+def _live_through(raw: Raw, rules: Rules) -> list[Deal]:
+    deals: dict[int, Deal] = {}
+    for deal_id, events in _events(raw, rules.zone).items():
+        known = [event for event in events if event.day <= rules.as_of]
+        if known:
+            deals[deal_id] = Deal(deal_id)
+            deals[deal_id].events = known
     first_status = min(
         (status_at for deal in deals.values() for status_at in status_times(deal)), default=None
     )
     for deal in deals.values():
-        deal.events.sort(key=order_at_one_moment)
         deal.was_here = not raw.counted or any(
             pipeline_counts(raw, pipeline) and local_day(at, rules.zone) <= rules.as_of
             for at, pipeline in pipelines_of(raw, deal.deal_id)
         )
         live(deal, winning_order(raw, rules), first_status)
     for activity in raw.activities:
-        known = deals.get(activity.deal_id) if activity.deal_id is not None else None
-        if known and counts_here(raw, activity) and activity.due_to is not None:
+        its_deal = deals.get(activity.deal_id) if activity.deal_id is not None else None
+        if its_deal and counts_here(raw, activity) and activity.due_to is not None:
             step = activity_kpi(raw, activity.type).funnel_step
             if step and local_day(activity.due_to, rules.zone) <= rules.as_of:
-                enter_step(known, step, activity.due_to)
+                enter_step(its_deal, step, activity.due_to)
     return list(deals.values())
 
 

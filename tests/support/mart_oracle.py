@@ -619,25 +619,28 @@ def stalled_deals(raw: Raw, rules: Rules) -> list[Row]:
     return rows
 
 
+def owners_recorded(raw: Raw) -> dict[int | None, list[tuple[datetime, int]]]:
+    """When a deal was given to whom."""
+    owners: dict[int | None, list[tuple[datetime, int]]] = {}
+    for row in raw.deal_changes:
+        if clean(row.changed_field_key) == "user_id" and row.change_time is not None:
+            if re.fullmatch("[0-9]{1,18}", clean(row.new_value)):
+                change = (row.change_time, int(clean(row.new_value)))
+                owners.setdefault(row.deal_id, []).append(change)
+    return owners
+
+
 def stats_by_owner(raw: Raw, month: Month, last_day: date, zone: str) -> list[Row]:
     """The rows of monthly_stats_by_owner for one month, up to a day."""
-    owners = sorted(
-        (
-            (row.deal_id, row.change_time, int(clean(row.new_value)))
-            for row in raw.deal_changes
-            if clean(row.changed_field_key) == "user_id"
-            and row.change_time is not None
-            and re.fullmatch("[0-9]{1,18}", clean(row.new_value))
-        ),
-        key=lambda change: change[1:],
-    )
+    owners = owners_recorded(raw)
     events: list[tuple[str, int, datetime, int | None]] = []
     for row in raw.deal_changes:
         kpi = counted_deal_kpi(raw, row)
         if kpi and kpi.funnel_step and row.deal_id is not None and row.change_time is not None:
             at = row.change_time
-            before = [o for deal, since, o in owners if deal == row.deal_id and since <= at]
-            events.append((kpi.funnel_step, row.deal_id, at, before[-1] if before else None))
+            before = [change for change in owners.get(row.deal_id, []) if change[0] <= at]
+            owner = max(before)[1] if before else None
+            events.append((kpi.funnel_step, row.deal_id, at, owner))
     for activity in raw.activities:
         step = activity_kpi(raw, activity.type).funnel_step
         if not counts_here(raw, activity):

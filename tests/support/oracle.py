@@ -7,9 +7,10 @@ meant to be read: each function says one rule. `Warehouse` adds what lasts from 
 import calendar
 import hashlib
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from datetime import date, datetime, timedelta, timezone
-from typing import Any, NamedTuple, TypeVar
+from functools import wraps
+from typing import Any, Concatenate, NamedTuple, ParamSpec, TypeVar
 from zoneinfo import ZoneInfo
 
 UTC = "UTC"
@@ -179,6 +180,29 @@ def local_day(moment: datetime, zone: str) -> date:
     return moment.replace(tzinfo=timezone.utc).astimezone(ZoneInfo(zone)).date()
 
 
+Rest = ParamSpec("Rest")
+Answer = TypeVar("Answer")
+
+
+def remembered(
+    question: Callable[Concatenate[Raw, Rest], Answer],
+) -> Callable[Concatenate[Raw, Rest], Answer]:
+    """Keep the answers to a question about the raw tables, until it is asked about others."""
+    asked_about: list[Raw] = []
+    answers: dict[tuple[Any, ...], Answer] = {}
+
+    @wraps(question)
+    def answer(raw: Raw, /, *rest: Rest.args, **named: Rest.kwargs) -> Answer:
+        if not asked_about or asked_about[0] is not raw:
+            answers.clear()
+            asked_about[:] = [raw]
+        if rest not in answers:
+            answers[rest] = question(raw, *rest, **named)
+        return answers[rest]
+
+    return answer
+
+
 # What an event is counted as.
 
 
@@ -188,6 +212,7 @@ def short(name: str) -> str:
     return f"{name[:220]}...{hashlib.md5(name.encode()).hexdigest()}" if is_long else name  # noqa: S324
 
 
+@remembered
 def activity_kpi(raw: Raw, activity_type: str | None) -> ActivityKpi:
     """A funnel step's KPI, else the name of the type, the latest one, else Unknown."""
     key = clean(activity_type)
@@ -202,6 +227,7 @@ def activity_kpi(raw: Raw, activity_type: str | None) -> ActivityKpi:
     return ActivityKpi(kpi_name, step_named(steps, kpi_name))
 
 
+@remembered
 def deal_kpi(raw: Raw, field: str | None, value: str | None) -> DealKpi | None:
     """What a change of a field to a value is counted as; None: as nothing."""
     key = clean(field)
@@ -236,6 +262,7 @@ def definition(raw: Raw, steps: Sequence[Step], value: str, name: str) -> Step |
 # In which pipeline a deal is.
 
 
+@remembered
 def pipeline_of(raw: Raw, stage: str) -> int | None:
     """The pipeline of a stage; of several the highest number."""
     found = [row.pipeline_id for row in raw.stages if str(row.stage_id) == stage]
@@ -248,6 +275,7 @@ def pipeline_name(raw: Raw, pipeline: int) -> str:
     return first_name(names) or f"Pipeline {pipeline}"
 
 
+@remembered
 def pipeline_counts(raw: Raw, pipeline: int | None) -> bool:
     """Whether the var names it, or none."""
     if not raw.counted:
@@ -264,6 +292,7 @@ def entered_pipeline(raw: Raw, row: DealChange) -> int | None:
     return pipeline_of(raw, read_id(row.new_value)) if is_stage else None
 
 
+@remembered
 def pipelines_of(raw: Raw, deal_id: int | None) -> list[tuple[datetime, int]]:
     """When a deal entered a stage of which pipeline.
 
@@ -370,6 +399,7 @@ def first_name(names: Sequence[str]) -> str | None:
     return min((name for name in names if name), default=None)
 
 
+@remembered
 def options(raw: Raw, field: str) -> list[tuple[str, str]]:
     """Id and label of each option of a field; what is not a list of both is passed over.
 
