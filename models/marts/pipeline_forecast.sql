@@ -1,11 +1,11 @@
-{%- set this_month = as_of_date().replace(day=1) %}
+{%- set this_month = "cast('" ~ as_of_date().replace(day=1) ~ "' as date)" %}
 
 with
 
 win_rates as (
 
     select * from {{ ref('stage_win_rates') }}
-    where month = cast('{{ this_month }}' as date)
+    where month = {{ this_month }}
 
 ),
 
@@ -39,10 +39,8 @@ open_deals as (
         deals.currency,
         case
             when
-                {{ months_between(
-                    local_month('deals.current_step_entered_at'),
-                    "cast('" ~ this_month ~ "' as date)")
-                }}
+                {{ dbt.datediff(
+                    local_month('deals.current_step_entered_at'), this_month, 'month') }}
                 > coalesce(
                     win_rates.horizon_months,
                     (select max(rates.horizon_months) from win_rates as rates)

@@ -123,15 +123,16 @@ open_deals as (
             when win_rates.judged_visits_count = 0 or win_rates.judged_visits_count is null
                 then null
             when
-                {{ months_between('spells.entered_month', 'months.month') }}
+                {{ dbt.datediff('spells.entered_month', 'months.month', 'month') }}
                 > win_rates.horizon_months
                 then 0
             else 1.0 * win_rates.won_visits_count / win_rates.judged_visits_count
         end as weight,
-        {{ months_between('months.month', 'spells.won_month') }} <= win_rates.horizon_months
+        {{ dbt.datediff('months.month', 'spells.won_month', 'month') }}
+        <= win_rates.horizon_months
         and (
             spells.corrected_month is null
-            or {{ months_between('months.month', 'spells.corrected_month') }}
+            or {{ dbt.datediff('months.month', 'spells.corrected_month', 'month') }}
             > win_rates.horizon_months
         ) as is_won_in_time
     from months
@@ -178,7 +179,8 @@ judged as (
         *,
         open_deals_count = 0 or rated_deals_count > 0 as is_rated,
         coalesce(
-            {{ months_between('month', "cast('" ~ last_month ~ "' as date)") }} >= horizon_months,
+            {{ dbt.datediff('month', "cast('" ~ last_month ~ "' as date)", 'month') }}
+            >= horizon_months,
             true
         ) as is_over
     from sums

@@ -46,7 +46,8 @@ wins as (
         visits.entered_month,
         won_attempts.won_month,
         won_attempts.corrected_month,
-        {{ months_between('visits.entered_month', 'won_attempts.won_month') }} as months_to_win,
+        {{ dbt.datediff('visits.entered_month', 'won_attempts.won_month', 'month') }}
+            as months_to_win,
         count(*) as visits_count
     from visits
     inner join won_attempts
@@ -113,7 +114,7 @@ won as (
             horizons.month = known_wins.month
             and horizons.kpi_name = known_wins.kpi_name
             and horizons.horizon_months >= known_wins.months_to_win
-            and {{ months_between('known_wins.entered_month', 'horizons.month') }}
+            and {{ dbt.datediff('known_wins.entered_month', 'horizons.month', 'month') }}
             > horizons.horizon_months
     group by horizons.month, horizons.kpi_name
 
@@ -130,7 +131,7 @@ judged as (
     left join cohorts
         on
             horizons.kpi_name = cohorts.kpi_name
-            and {{ months_between('cohorts.entered_month', 'horizons.month') }}
+            and {{ dbt.datediff('cohorts.entered_month', 'horizons.month', 'month') }}
             > horizons.horizon_months
     group by horizons.month, horizons.kpi_name, horizons.horizon_months
 
@@ -139,7 +140,7 @@ judged as (
 select
     judged.month,
     judged.kpi_name,
-    judged.horizon_months,
+    cast(judged.horizon_months as integer) as horizon_months,
     cast(coalesce(judged.visits_count, 0) as bigint) as judged_visits_count,
     cast(coalesce(won.visits_count, 0) as bigint) as won_visits_count,
     cast(round(coalesce(won.visits_count, 0) / judged.visits_count, 4) as numeric(18, 4))

@@ -23,7 +23,8 @@ open_deals as (
     where
         deal_states.status = 'open'
         and deal_states.current_kpi_name is not null
-        and {{ months_between(local_month('deal_states.current_step_entered_at'), this_month) }}
+        and {{ dbt.datediff(
+            local_month('deal_states.current_step_entered_at'), this_month, 'month') }}
         <= coalesce(
             win_rates.horizon_months,
             (select max(rates.horizon_months) from win_rates as rates),
