@@ -111,7 +111,7 @@ def test_a_file_is_written_whole_or_not_at_all(tmp_path: Path) -> None:
 )
 def test_a_full_stdout_is_one_line(arguments: str, said: str) -> None:
     outcome = subprocess.run(
-        ["/bin/sh", "-c", f"{sys.executable} -m runner.cli {arguments} > /dev/full"],
+        ["/bin/sh", "-c", f"'{sys.executable}' -m runner.cli {arguments} > /dev/full"],
         check=False,
         capture_output=True,
         text=True,
@@ -122,7 +122,7 @@ def test_a_full_stdout_is_one_line(arguments: str, said: str) -> None:
 
 
 def test_a_vanished_working_folder_is_one_line(tmp_path: Path) -> None:
-    script = f"mkdir {tmp_path}/gone; cd {tmp_path}/gone; rmdir ../gone; exec {sys.executable} -m"
+    script = f"mkdir {tmp_path}/gone; cd {tmp_path}/gone; rmdir ../gone; exec '{sys.executable}' -m"
     outcome = subprocess.run(
         ["/bin/sh", "-c", f"{script} runner.cli plan"],
         check=False,

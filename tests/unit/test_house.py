@@ -2,7 +2,10 @@
 
 import re
 
+import yaml
 from homes import ROOT
+
+from runner import __version__
 
 DRAWN = ("macros", "tests", "runner")
 
@@ -49,3 +52,11 @@ def test_every_path_that_the_page_names_is_there() -> None:
     paths = re.findall(r"`((?:models|macros|tests|runner|docs)/[\w/.]+)`", page)
     assert paths
     assert [path for path in paths if not (ROOT / path).exists()] == []
+
+
+def test_the_version_stands_in_one_place_and_the_changelog_begins_with_it() -> None:
+    newest = re.search(r"(?m)^## (\S+)", (ROOT / "CHANGELOG.md").read_text())
+    assert newest
+    assert newest[1] == __version__
+    assert "version" not in yaml.safe_load((ROOT / "dbt_project.yml").read_text())
+    assert 'dynamic = ["version"]' in (ROOT / "pyproject.toml").read_text()
