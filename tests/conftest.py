@@ -3,11 +3,13 @@
 import os
 import signal
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 from homes import Funnel, clear, running_home
 
 from macros import Macros, running_macros
+from runner.raw.demo_data import write_demo
 
 
 def pytest_configure() -> None:
@@ -26,6 +28,14 @@ def demo() -> Iterator[Funnel]:
 
 
 @pytest.fixture(scope="session")
+def export(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The demo's CSV files."""
+    folder = tmp_path_factory.mktemp("export")
+    write_demo(folder)
+    return folder
+
+
+@pytest.fixture(scope="session")
 def shared_home() -> Iterator[Funnel]:
     """A home for one test after the other, because dbt parses the project once for each home."""
     with running_home() as funnel:
@@ -37,6 +47,13 @@ def empty(shared_home: Funnel) -> Funnel:
     """A home whose server holds nothing."""
     clear(shared_home)
     return shared_home
+
+
+@pytest.fixture
+def loaded(empty: Funnel, export: Path) -> Funnel:
+    """A home in which only the demo's raw tables are."""
+    empty.done("load", str(export))
+    return empty
 
 
 @pytest.fixture(scope="module")

@@ -18,7 +18,7 @@ import psycopg2
 import pytest
 from corruptions import CORRUPTIONS, PAGE, Corruption, Edit, Stage, page
 from dbt_common.behavior_flags import BehaviorFlagRendered
-from homes import ROOT, ask
+from homes import ROOT, ask, copy_database
 from psycopg2.errors import NotNullViolation, UniqueViolation
 
 from runner.console import Console
@@ -100,17 +100,10 @@ class Warehouse:
         )
         stopped = [f for f in self.run(YESTERDAY) if f.status not in ("pass", "warn")]
         assert not stopped
-        self.copy_database("postgres", "good")
+        copy_database(self.project.home, "postgres", "good")
 
     def restore(self) -> None:
-        self.copy_database("good", "postgres")
-
-    def copy_database(self, source: str, target: str) -> None:
-        with closing(psycopg2.connect(self.server.url(), dbname="template1")) as connection:
-            others = f"from pg_stat_activity where datname = '{source}'"
-            ask(connection, f"select pg_terminate_backend(pid) {others}")
-            ask(connection, f"drop database if exists {target} with (force)")
-            ask(connection, f"create database {target} template {source}")
+        copy_database(self.project.home, "good", "postgres")
 
     def query(self, statement: str) -> list[tuple[object, ...]]:
         with closing(psycopg2.connect(self.server.url())) as connection:

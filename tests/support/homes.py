@@ -5,7 +5,7 @@ import os
 import re
 import subprocess
 import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import (
     closing,
     contextmanager,
@@ -23,6 +23,8 @@ from psycopg2 import sql
 
 from runner.cli import run_command_line
 from runner.postgres.server import LocalPostgres
+from runner.project import Project
+from runner.transform.dbt_runner import Dbt, dbt_arguments
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -87,6 +89,24 @@ class Funnel:
         outcome = self(*arguments)
         assert outcome.returncode == 0, outcome.stderr + outcome.stdout
         return outcome
+
+    def plain_dbt(self, *arguments: str, **dbt_vars: object) -> bool:
+        """Run plain dbt, which knows these vars only, while the server is up; say if it succeeds.
+
+        Neither tests nor unit tests are run. The project is parsed already; all else is dbt's.
+        """
+        from dbt.cli.main import dbtRunner
+
+        socket = {"FUNNEL_LOCAL_HOST": str(LocalPostgres(self.home).socket_dir)}
+        project = Project(ROOT, self.home)
+        types = ("test", "unit_test") if arguments[0] == "build" else ()
+        left_out = [part for name in types for part in ("--exclude-resource-type", name)]
+        with (
+            patch.dict(os.environ, {**self.full_environment(), **socket}, clear=True),
+            working_directory(ROOT),
+        ):
+            dbt = dbtRunner(manifest=Dbt.open(project).manifest)
+            return dbt.invoke(dbt_arguments(project, [*arguments, *left_out], dbt_vars)).success
 
     def query(self, statement: str) -> list[tuple[object, ...]]:
         """Ask the embedded server, which has to be up."""
@@ -176,6 +196,26 @@ def running_home() -> Iterator[Funnel]:
             yield funnel
         finally:
             funnel("db", "stop")
+
+
+def build_once(funnel: Funnel, name: str, build: Callable[[Funnel], object]) -> Funnel:
+    """Build something in a home that is emptied first; from the second time on, restore a copy."""
+    if funnel.query(f"select from pg_database where datname = '{name}'"):
+        copy_database(funnel.home, name, "postgres")
+    else:
+        clear(funnel)
+        build(funnel)
+        copy_database(funnel.home, "postgres", name)
+    return funnel
+
+
+def copy_database(home: Path, source: str, target: str) -> None:
+    """Make a database a copy of another one, whoever is connected to either."""
+    with closing(psycopg2.connect(LocalPostgres(home).url(), dbname="template1")) as connection:
+        others = f"from pg_stat_activity where datname = '{source}'"
+        ask(connection, f"select pg_terminate_backend(pid) {others}")
+        ask(connection, f"drop database if exists {target} with (force)")
+        ask(connection, f"create database {target} template {source}")
 
 
 def clear(funnel: Funnel) -> None:

@@ -22,7 +22,7 @@ from tempfile import TemporaryDirectory
 
 import psycopg2
 import pytest
-from homes import ROOT, Funnel, fingerprint, running_home
+from homes import ROOT, Funnel, copy_database, fingerprint, running_home
 from psycopg2.extensions import connection as Connection  # noqa: N812 - a class in lower case
 
 from runner.postgres.server import LocalPostgres
@@ -237,6 +237,7 @@ def built_home(processes: ForkServer, tmp_path_factory: pytest.TempPathFactory) 
         funnel.query("select pg_reload_conf()")
         processes.start(funnel, "load", str(export)).done()
         processes.start(funnel, *RUN).done()
+        copy_database(funnel.home, "postgres", "clean")
         yield Home(funnel, export, Home(funnel, export, {}).fingerprint())
 
 
@@ -249,9 +250,7 @@ def home(processes: ForkServer, built_home: Home) -> Home:
         is_clean = False
     if not is_clean:
         processes.start(built_home.funnel, "db", "start").done()
-        built_home.drop()
-        processes.start(built_home.funnel, "load", str(built_home.export)).done()
-        processes.start(built_home.funnel, *RUN).done()
+        copy_database(built_home.funnel.home, "clean", "postgres")
     return built_home
 
 

@@ -6,22 +6,13 @@ import pty
 import subprocess
 import sys
 from datetime import date
-from pathlib import Path
 
 import pytest
 from homes import Funnel, tables
 
 from runner.months.backfill import Backfill
-from runner.raw.demo_data import write_demo
 
 FIRST_HALF = ("--from", "2024-01-01", "--to", "2024-06-30")
-
-
-@pytest.fixture
-def loaded(empty: Funnel, tmp_path: Path) -> Funnel:
-    write_demo(tmp_path)
-    empty.done("load", str(tmp_path))
-    return empty
 
 
 @pytest.mark.parametrize(

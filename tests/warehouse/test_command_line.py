@@ -206,16 +206,18 @@ def test_nothing_to_test_yet(empty: Funnel) -> None:
 
 
 @pytest.mark.parametrize(
-    "dbt_vars",
+    ("command", "dbt_vars"),
     [
-        '{loaded_at_field: "now()) from pg_class; create table public.pwned (a int); commit"}',
-        '{raw_schema: "x\\".activity; create table public.pwned (a int); commit; --"}',
-        '{timezone: "UTC\'; create table public.pwned (a int); --"}',
-        "{freshness_warn_hours: many}",
-        '{work_mem: "1; create table public.pwned (a int); commit; --"}',
+        (
+            "source freshness",
+            '{loaded_at_field: "now()) from pg_class; create table public.pwned (a int); commit"}',
+        ),
+        ("build", '{raw_schema: "x\\".activity; create table public.pwned (a int); commit; --"}'),
+        ("build", '{timezone: "UTC\'; create table public.pwned (a int); --"}'),
+        ("source freshness", "{freshness_warn_hours: many}"),
+        ("build", '{work_mem: "1; create table public.pwned (a int); commit; --"}'),
     ],
 )
-@pytest.mark.parametrize("command", ["source freshness", "build"])
 def test_no_var_reaches_sql_unchecked(demo: Funnel, command: str, dbt_vars: str) -> None:
     folders = ("--target-path", str(demo.home / "t"), "--log-path", str(demo.home / "l"))
     outcome = demo.run(

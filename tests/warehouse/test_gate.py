@@ -136,24 +136,10 @@ def test_tests_read_the_months_of_the_run_and_with_full_check_all(built: Funnel)
     assert everywhere["assert_processed_months_are_counted_exactly"] == "fail"
 
 
-@pytest.mark.parametrize(
-    ("dbt_vars", "message"),
-    [
-        ("{full_check: 1}", "var full_check must be true or false"),
-        ("{min_step_ratio: 1.5}", "var min_step_ratio must be a number from 0 to 1"),
-        ("{anomaly_threshold: '1 or true'}", "var anomaly_threshold must be a number"),
-        ("{quiet_days: 0}", "var quiet_days must be an integer"),
-        ("{step_pairs: [['4']]}", "var step_pairs must be a list of pairs"),
-        ("{step_pairs: ['45']}", "var step_pairs must be a list of pairs"),
-        ("{step_pairs: [['4', \"5') --\"]]}", "var step_pairs must be a list of pairs"),
-    ],
-)
-def test_a_threshold_that_is_none_stops_before_anything_is_read(
-    november: Funnel, dbt_vars: str, message: str
-) -> None:
-    outcome = november("test", "--vars", dbt_vars)
+def test_a_threshold_that_is_none_stops_before_anything_is_read(november: Funnel) -> None:
+    outcome = november("test", "--vars", "{min_step_ratio: 1.5}")
     assert outcome.returncode == 2
-    assert message in outcome.stderr
+    assert "var min_step_ratio must be a number from 0 to 1" in outcome.stderr
 
 
 @pytest.fixture

@@ -8,10 +8,9 @@ from pathlib import Path
 
 import psycopg2
 import pytest
-from homes import ROOT, Funnel
+from homes import ROOT, Funnel, build_once
 
 from runner.postgres.server import LocalPostgres
-from runner.raw.demo_data import write_demo
 
 LATE_ROW = (
     "insert into pipedrive_raw.deal_changes"
@@ -21,12 +20,14 @@ LATE_ROW = (
 
 
 @pytest.fixture
-def built(empty: Funnel, tmp_path: Path) -> Funnel:
+def built(shared_home: Funnel, export: Path) -> Funnel:
     """January to June 2024, built by one run."""
-    write_demo(tmp_path)
-    empty.done("load", str(tmp_path))
-    empty.done("run", "--source-dt", "2024-06-30", "--months", "6", "--no-tests")
-    return empty
+
+    def build(home: Funnel) -> None:
+        home.done("load", str(export))
+        home.done("run", "--source-dt", "2024-06-30", "--months", "6", "--no-tests")
+
+    return build_once(shared_home, "half_a_year", build)
 
 
 def plan(funnel: Funnel, *options: str) -> dict[str, list[str]]:
@@ -87,10 +88,7 @@ def test_only_a_run_that_looked_everywhere_ends_the_wait_of_late_rows(built: Fun
     built.done("run", *june, "--select", "monthly_stats", "--no-tests")
     assert plan(built, *june)["2024-03"] == ["late rows"]
     # and plain dbt knows nothing of them.
-    dbt = ["dbt", "build", "--vars", '{"source_dt": "2024-06-30"}', "--exclude-resource-type"]
-    folders = ["--target-path", str(built.home / "t"), "--log-path", str(built.home / "l")]
-    plain = built.run("funnel", "db", "exec", "--", *dbt, "unit_test", *folders)
-    assert plain.returncode == 0, plain.stdout
+    assert built.plain_dbt("build", source_dt="2024-06-30")
     assert plan(built, *june)["2024-03"] == ["late rows"]
     built.done("run", *june, "--no-tests")
     assert "2024-03" not in plan(built, *june)
@@ -148,18 +146,14 @@ def test_a_changed_funnel_is_noticed_and_rebuilt(built: Funnel, tmp_path: Path) 
 
 
 @pytest.mark.parametrize("zone", ["UTC", "America/New_York", "Asia/Tokyo"])
-def test_a_load_time_without_a_zone_is_in_the_declared_one(
-    empty: Funnel, tmp_path: Path, zone: str
-) -> None:
-    write_demo(tmp_path)
-    empty.done("load", str(tmp_path))
+def test_a_load_time_without_a_zone_is_in_the_declared_one(loaded: Funnel, zone: str) -> None:
     local = f"at time zone '{zone}'"
     for table in ("activity", "deal_changes"):
-        empty.query(
+        loaded.query(
             f"alter table pipedrive_raw.{table} alter _loaded_at drop default, alter _loaded_at"
             f" type timestamp using (_loaded_at - interval '8 hours') {local}"
         )
-    tokyo = Funnel(empty.home, {"PGTZ": "Asia/Tokyo"})
+    tokyo = Funnel(loaded.home, {"PGTZ": "Asia/Tokyo"})
     refused = tokyo("run", "--source-dt", "2024-06-30")
     assert refused.returncode == 2
     assert "column pipedrive_raw.activity._loaded_at has no time zone. Set the" in refused.stderr
@@ -167,7 +161,7 @@ def test_a_load_time_without_a_zone_is_in_the_declared_one(
     june = ("--source-dt", "2024-06-30", *declared)
     tokyo.done("run", *june, "--months", "6", "--no-tests", "--no-freshness")
     assert "2024-02" not in plan(tokyo, *june)
-    empty.query(LATE_ROW.format(time="2024-02-10 12:00", loaded_at=f"clock_timestamp() {local}"))
+    loaded.query(LATE_ROW.format(time="2024-02-10 12:00", loaded_at=f"clock_timestamp() {local}"))
     assert plan(tokyo, *june)["2024-02"] == ["late rows"]
     status = json.loads(tokyo.done("status", *declared, "--json").stdout)["last_loaded_at"]
     sources = json.loads(tokyo("freshness", *declared, "--json").stdout)["sources"]
@@ -245,8 +239,7 @@ def test_only_plain_dbt_sets_deals_back_and_the_next_run_brings_them_forward(bui
         alter table pipedrive_meta.old rename to runs;
         """
     )
-    old = ("--vars", "{source_dt: 2024-03-31}")
-    assert built("db", "exec", "--", "dbt", "build", *old).returncode == 0
+    assert built.plain_dbt("build", source_dt="2024-03-31")
     assert built.query(last) == [("2024-03-31", "2024-03-31", True)]
     assert built.query(f"{deals} where last_moved_at >= '2024-04-01'") == [(0, None)]
     # A run for June looks back to what plain dbt left, and to the first event: all rows count as

@@ -17,7 +17,6 @@ from psycopg2.extensions import connection as Connection  # noqa: N812 - a class
 from runner.months.ledger import find_deals_known_through
 from runner.postgres.server import LocalPostgres
 from runner.project import Project
-from runner.raw.demo_data import write_demo
 from runner.report.data import read_report
 from runner.warehouse.meta import create_ledger
 
@@ -31,17 +30,12 @@ KEYS = {"losses": "month", "win_rates": "month", "conversion": "cohort_month"}
 
 
 @pytest.fixture(scope="module")
-def behind(shared_home: Funnel, tmp_path_factory: pytest.TempPathFactory) -> Funnel:
+def behind(shared_home: Funnel, export: Path) -> Funnel:
     """Six months to June 2024, whose deals plain dbt has then built as of 10 April."""
     clear(shared_home)
-    folder = tmp_path_factory.mktemp("demo")
-    write_demo(folder)
-    shared_home.done("load", str(folder))
+    shared_home.done("load", str(export))
     shared_home.done("run", "--source-dt", "2024-06-30", "--months", "6", *RUN)
-    folders = ["--target-path", str(folder / "target"), "--log-path", str(folder / "logs")]
-    options = ["--vars", '{source_dt: "2024-04-10"}', "--exclude-resource-type", "test", *folders]
-    plain = shared_home.run("funnel", "db", "exec", "--", "dbt", "build", *options)
-    assert plain.returncode == 0, plain.stdout
+    assert shared_home.plain_dbt("build", source_dt="2024-04-10")
     return shared_home
 
 

@@ -4,24 +4,20 @@ import json
 from pathlib import Path
 
 import pytest
-from homes import Funnel, tables
-
-from runner.raw.demo_data import write_demo
+from homes import Funnel, build_once, tables
 
 RUN = ("run", "--source-dt", "2024-06-30", "--no-tests", "--no-freshness")
 
 
 @pytest.fixture
-def built(empty: Funnel, tmp_path: Path) -> Funnel:
-    write_demo(tmp_path)
-    empty.done("load", str(tmp_path))
-    empty.done(*RUN)
-    return empty
+def built(shared_home: Funnel, export: Path) -> Funnel:
+    """Two years to June 2024."""
 
+    def build(home: Funnel) -> None:
+        home.done("load", str(export))
+        home.done(*RUN)
 
-def plain_dbt(funnel: Funnel, *arguments: str) -> None:
-    outcome = funnel("db", "exec", "--", "dbt", *arguments)
-    assert outcome.returncode == 0, outcome.stdout
+    return build_once(shared_home, "two_years", build)
 
 
 def mark_all(funnel: Funnel) -> None:
@@ -100,8 +96,8 @@ def test_a_vanished_deal_goes(built: Funnel) -> None:
 
 def test_visits_that_are_built_whole_on_their_own_are_not_trusted(built: Funnel) -> None:
     clean = tables(built)
-    old = ("--vars", "{source_dt: '2024-05-31', as_of: '2024-05-31'}")
-    plain_dbt(built, "run", "--full-refresh", "--select", "deal_events", "deal_stage_visits", *old)
+    models = ("deal_events", "deal_stage_visits")
+    assert built.plain_dbt("run", "--full-refresh", "--select", *models, source_dt="2024-05-31")
     assert tables(built)["deal_stage_visits"] != clean["deal_stage_visits"]
     built.done(*RUN)
     assert tables(built)["deal_stage_visits"] == clean["deal_stage_visits"]
@@ -111,8 +107,8 @@ def test_a_full_refresh_mends_what_no_run_can_read(built: Funnel) -> None:
     clean = tables(built)
     built.query("alter table pipedrive_analytics.deal_months drop column month cascade")
     assert "ERROR model deal_months" in built(*RUN).stderr
-    dbt_vars = ("--vars", "{source_dt: '2024-06-30'}")
-    plain_dbt(built, "run", "--full-refresh", "--select", "deal_months+", *dbt_vars)
+    again = ("run", "--full-refresh", "--select", "deal_months+")
+    assert built.plain_dbt(*again, source_dt="2024-06-30")
     assert tables(built) == clean
 
 
@@ -185,9 +181,8 @@ def test_what_a_stopped_run_left_is_computed_by_the_next_one_whatever_its_window
         "alter table pipedrive_analytics.deal_states"
         " add constraint shut check (loss_count < 0) not valid"
     )
-    old = ("--select", "deal_events", "deal_months+", "--vars", "{source_dt: 2024-03-31}")
-    stopped = built("db", "exec", "--", "dbt", "run", *old)
-    assert "shut" in stopped.stdout, stopped.stdout + stopped.stderr
+    models = ("deal_events", "deal_months+")
+    assert not built.plain_dbt("run", "--select", *models, source_dt="2024-03-31")
     assert tables(built)["deal_stage_visits"] != clean["deal_stage_visits"]
     assert tables(built)["deal_states"] == clean["deal_states"]
     built.query("alter table pipedrive_analytics.deal_states drop constraint shut")

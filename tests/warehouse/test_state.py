@@ -3,7 +3,6 @@
 from collections.abc import Iterator, Mapping
 from contextlib import closing
 from datetime import date
-from pathlib import Path
 
 import psycopg2
 import pytest
@@ -17,19 +16,11 @@ from runner.months.ledger import Ledger
 from runner.months.state import State, read_state
 from runner.postgres.server import LocalPostgres
 from runner.project import Project
-from runner.raw.demo_data import write_demo
 
 LOAD = (
     "insert into pipedrive_raw.activity (type, deal_id, done, due_to)"
     " values ('meeting', 1, true, '{}'), ('meeting', 2, true, null)"
 )
-
-
-@pytest.fixture
-def loaded(empty: Funnel, tmp_path: Path) -> Funnel:
-    write_demo(tmp_path)
-    empty.done("load", str(tmp_path))
-    return empty
 
 
 @pytest.fixture

@@ -4,7 +4,7 @@ import json
 from pathlib import Path
 
 import pytest
-from homes import Funnel, tables
+from homes import Funnel, build_once, tables
 
 from runner.raw.demo_data import write_demo
 from runner.warehouse.connection import DEAL_TABLES
@@ -13,16 +13,18 @@ DAILY = "pipedrive_analytics.daily_deal_stats"
 
 
 @pytest.fixture
-def built(empty: Funnel, tmp_path: Path) -> Funnel:
+def built(shared_home: Funnel, export: Path) -> Funnel:
     """January to 20 June 2024, built by one run."""
-    write_demo(tmp_path)
-    empty.done("load", str(tmp_path))
-    for table in ("activity", "deal_changes"):  # by a transaction that ended long ago
-        empty.query(
-            f"update pipedrive_raw.{table} set _loaded_at = _loaded_at - interval '8 hours'"
-        )
-    empty.done("run", "--source-dt", "2024-06-20", "--months", "6", "--no-tests")
-    return empty
+
+    def build(home: Funnel) -> None:
+        home.done("load", str(export))
+        for table in ("activity", "deal_changes"):  # by a transaction that ended long ago
+            home.query(
+                f"update pipedrive_raw.{table} set _loaded_at = _loaded_at - interval '8 hours'"
+            )
+        home.done("run", "--source-dt", "2024-06-20", "--months", "6", "--no-tests")
+
+    return build_once(shared_home, "to_mid_june", build)
 
 
 def verify(funnel: Funnel, code: int, *options: str) -> dict[str, set[str]]:

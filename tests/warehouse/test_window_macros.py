@@ -290,6 +290,22 @@ def test_lets_no_text_into_the_sql(empty: Macros, name: str, value: str | list[s
     assert "drop table x--" in said
 
 
+@pytest.mark.parametrize(
+    ("dbt_vars", "message"),
+    [
+        ("{full_check: 1}", "var full_check must be true or false"),
+        ("{min_step_ratio: 1.5}", "var min_step_ratio must be a number from 0 to 1"),
+        ("{anomaly_threshold: '1 or true'}", "var anomaly_threshold must be a number"),
+        ("{quiet_days: 0}", "var quiet_days must be an integer"),
+        ("{step_pairs: [['4']]}", "var step_pairs must be a list of pairs"),
+        ("{step_pairs: ['45']}", "var step_pairs must be a list of pairs"),
+        ("{step_pairs: [['4', \"5') --\"]]}", "var step_pairs must be a list of pairs"),
+    ],
+)
+def test_a_threshold_that_is_none_is_refused(empty: Macros, dbt_vars: str, message: str) -> None:
+    assert empty.refusal("{{ check_vars() }}", dbt_vars).startswith(message)
+
+
 # Each of them for every var. Only owners and texts may hold such a text, which is quoted in SQL.
 HOSTILE = [
     *("x'; drop table x--", "UTC'", '"', "1 or true", "1;", "7\\", "7'--"),
