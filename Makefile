@@ -22,7 +22,7 @@ demo: .venv/installed ## Build a funnel from generated data, on an embedded Post
 
 .PHONY: test
 test: .venv/developed ## Run all tests, on real servers, with a share of the random examples
-	$(BIN)/pytest -n 2 --dist loadfile
+	$(BIN)/pytest -n 2 --dist loadfile --no-loadscope-reorder
 
 .PHONY: unit
 unit: .venv/developed ## Run the tests that need no server, in seconds

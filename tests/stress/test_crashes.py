@@ -18,7 +18,7 @@ from runner.postgres.server import LocalPostgres
 
 pytest_plugins = ["processes"]
 
-CRASHES = int(os.environ.get("FUNNEL_CRASHES", "4"))
+CRASHES = int(os.environ.get("FUNNEL_CRASHES", "2"))
 SEED = int(os.environ.get("FUNNEL_SEED") or secrets.randbits(32))
 
 

@@ -15,7 +15,7 @@ from processes import ForkServer
 
 pytest_plugins = ["processes"]
 
-CRASHES = int(os.environ.get("FUNNEL_CRASHES", "4"))
+CRASHES = int(os.environ.get("FUNNEL_CRASHES", "2"))
 SEED = int(os.environ.get("FUNNEL_SEED") or secrets.randbits(32))
 CHUNK = 250
 ROWS = "select deal_id, change_time, changed_field_key, new_value from pipedrive_raw.deal_changes"

@@ -1,6 +1,6 @@
 """Many at once: readers see whole months only, and writers wait for each other.
 
-FUNNEL_RUNS=20 has readers read during more runs.
+FUNNEL_RUNS=20 has readers read during more runs, and ten runs start together.
 """
 
 import os
@@ -18,7 +18,8 @@ from runner.postgres.server import LocalPostgres
 
 pytest_plugins = ["processes"]
 
-RUNS = int(os.environ.get("FUNNEL_RUNS", "3"))
+RUNS = int(os.environ.get("FUNNEL_RUNS", "1"))
+TOGETHER = min(10, RUNS + 3)
 
 _PAUSE = 0.01
 """Seconds between two queries of a reader, so that the runs get on as well."""
@@ -105,21 +106,21 @@ def test_a_reader_never_sees_an_error_or_a_month_that_is_not_whole(
     assert home.fingerprint() == home.clean
 
 
-def test_ten_runs_that_start_together_work_one_after_the_other(
+def test_runs_that_start_together_work_one_after_the_other(
     home: Home, processes: ForkServer
 ) -> None:
     home.spoil()
     begin = home.now()
-    # All ten also find that there is no server yet.
+    # All also find that there is no server yet.
     processes.start(home.funnel, "db", "stop").done()
     assert not LocalPostgres(home.funnel.home).is_running()
-    commands = [processes.start(home.funnel, *RUN, "--wait", "300") for _ in range(10)]
+    commands = [processes.start(home.funnel, *RUN, "--wait", "300") for _ in range(TOGETHER)]
     try:
         for command in commands:
             command.done()
     finally:
         processes.start(home.funnel, "db", "start").done()
-    assert home.outcomes(since=begin) == ["success"] * 10
+    assert home.outcomes(since=begin) == ["success"] * TOGETHER
     overlaps = f"""
         select earlier.run_id
         from pipedrive_meta.runs as earlier

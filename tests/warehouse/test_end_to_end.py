@@ -82,7 +82,7 @@ def test_whatever_type_the_contract_accepts_builds_everything(
 
 
 def test_an_old_reference_date_builds_its_own_past(loaded: Funnel) -> None:
-    loaded.done("run", "--source-dt", "2023-05-15", "--months", "3")
+    loaded.done("run", "--source-dt", "2023-05-15", "--months", "3", "--no-tests")
     days = "select min(date)::text, max(date)::text from pipedrive_analytics.daily_deal_stats"
     assert loaded.query(days) == [("2023-03-01", "2023-05-15")]
     counted = (
@@ -132,7 +132,7 @@ def test_an_outage_heals_itself(loaded: Funnel) -> None:
     for schema in ("analytics", "reporting", "staging"):
         loaded.query(f"drop schema pipedrive_{schema} cascade")
     loaded.done("run", "--source-dt", "2024-02-05", "--months", "2", "--no-tests")
-    told = loaded.done("run", "--source-dt", "2024-09-10").stderr
+    told = loaded.done("run", "--source-dt", "2024-09-10", "--no-tests").stderr
     assert "8 months, 2024-02 to 2024-09; 6 months, 2024-02 to 2024-07 because days" in told
     assert tables(loaded) == truth
 
@@ -144,12 +144,12 @@ def test_a_branch_that_is_missing_is_built_as_far_back_as_the_other(
     empty.done("run", "--source-dt", "2024-09-10", "--months", "9", "--no-tests")
     truth = tables(empty)
     empty.query("drop table pipedrive_analytics.daily_activity_stats cascade")
-    empty.done("run", "--source-dt", "2024-09-10", "--months", "1")
+    empty.done("run", "--source-dt", "2024-09-10", "--months", "1", "--no-tests")
     assert tables(empty) == truth
 
 
 def test_what_no_run_has_counted_right_fails_a_test(loaded: Funnel) -> None:
-    loaded.done("run", "--source-dt", "2024-06-30", "--months", "6")
+    loaded.done("run", "--source-dt", "2024-06-30", "--months", "6", "--no-tests")
     # An old date with plain dbt, without process_through: a deal is new twice in June.
     loaded.query(
         "insert into pipedrive_raw.deal_changes select deal_id, '2024-06-02', 'stage_id', '5'"
@@ -160,7 +160,7 @@ def test_what_no_run_has_counted_right_fails_a_test(loaded: Funnel) -> None:
     outcome = loaded("test", "--source-dt", "2024-06-30")
     assert outcome.returncode == 1
     assert "FAIL assert_processed_months_are_counted_exactly" in outcome.stdout
-    loaded.done("run", "--source-dt", "2024-06-10", "--backfill-period", "0")
+    loaded.done("run", "--source-dt", "2024-06-10", "--backfill-period", "0", "--no-tests")
     # History that was counted under another definition of the funnel.
     loaded.query(
         "update pipedrive_analytics.daily_deal_stats set funnel_step = '6'"
@@ -389,7 +389,7 @@ def test_ctrl_c_is_130_and_the_next_run_is_clean(
         (0, told.splitlines()[-1:]),  # it was done already
     ]
     assert "Traceback" not in told
-    empty.done("run", "--source-dt", "2024-06-30", "--months", "3")
+    empty.done("run", "--source-dt", "2024-06-30", "--months", "3", "--no-tests")
     deadline = time.monotonic() + 60
     while empty.query("select from pg_stat_activity where application_name = 'dbt'"):
         assert time.monotonic() < deadline  # a session ends a moment after its process
