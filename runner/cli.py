@@ -24,9 +24,9 @@ from runner.commands.status import status
 from runner.commands.test import test
 from runner.commands.verify import verify
 from runner.console import Console, give_up
-from runner.env_file import find_env_file, load_env_file
 from runner.errors import ExitCode, FunnelError
 from runner.project import find_root
+from runner.settings.env_file import find_env_file, load_env_file
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from runner.errors import FunnelError
-from runner.var_rules import parse_var
+from runner.settings.var_rules import parse_var
 
 PRODUCTION_TARGETS = ("local", "prod")
 TARGETS = ("local", "dev", "prod")

@@ -1,5 +1,5 @@
 {%- macro var_rules() -%}
-    {#- Written as JSON: runner/var_rules.py reads this table too. -#}
+    {#- Written as JSON: runner/settings/var_rules.py reads this table too. -#}
     {{ return({
         "types": {
             "address": {"is": "an https address such as https://acme.pipedrive.com",

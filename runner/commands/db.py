@@ -7,8 +7,8 @@ from dataclasses import replace
 import click
 
 from runner.commands.options import Invocation, command_options
-from runner.environment import environment
 from runner.errors import FunnelError
+from runner.settings.environment import environment
 
 
 @click.group()

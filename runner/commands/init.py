@@ -9,10 +9,10 @@ import click
 
 from runner.commands.options import Invocation, command_options
 from runner.console import Console, write_file
-from runner.env_file import find_env_file, write_env_file
-from runner.environment import environment
 from runner.errors import FunnelError
 from runner.project import Project
+from runner.settings.env_file import find_env_file, write_env_file
+from runner.settings.environment import environment
 
 if TYPE_CHECKING:
     from runner.extract.proposal import Proposal

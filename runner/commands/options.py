@@ -14,7 +14,7 @@ from runner.errors import ExitCode, FunnelError
 from runner.masking import mask_emails
 from runner.months.window import parse_date, today_in
 from runner.project import TARGETS, Project
-from runner.var_rules import find_rule
+from runner.settings.var_rules import find_rule
 
 Function = TypeVar("Function", bound=Callable[..., Any])
 

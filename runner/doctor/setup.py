@@ -11,8 +11,8 @@ from psycopg2.extensions import connection as Connection  # noqa: N812 - a class
 from runner.errors import FunnelError
 from runner.extract.layouts import Layout, find_layout, find_missing
 from runner.project import ANALYTICS, AUDIT, BUILT_SCHEMAS, REPORTING, Project
+from runner.settings.var_rules import parse_var
 from runner.transform.packages import is_installed
-from runner.var_rules import parse_var
 from runner.warehouse.connection import DAILY_TABLES, open_warehouse, table_exists
 from runner.warehouse.raw_contract import RAW_TABLES, check_raw_tables, find_columns
 

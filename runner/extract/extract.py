@@ -11,7 +11,6 @@ from psycopg2.extensions import connection as Connection  # noqa: N812 - a class
 from psycopg2.extensions import cursor as Cursor  # noqa: N812
 
 from runner.console import Console
-from runner.environment import environment
 from runner.errors import ExitCode, FunnelError
 from runner.extract import answers
 from runner.extract.account import Account, find_account
@@ -34,6 +33,7 @@ from runner.extract.landing import (
 )
 from runner.extract.raw import RawTables
 from runner.project import LANDING, Project
+from runner.settings.environment import environment
 from runner.warehouse.completeness import Completeness
 from runner.warehouse.connection import open_warehouse
 from runner.warehouse.lock import hold_lock

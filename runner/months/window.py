@@ -16,7 +16,7 @@ from dateutil import tz
 from dateutil.relativedelta import relativedelta
 
 from runner.errors import FunnelError
-from runner.var_rules import find_rule, parse_var, refuse_var
+from runner.settings.var_rules import find_rule, parse_var, refuse_var
 
 EARLIEST = date.fromisoformat(find_rule("source_dt").at_least)
 LATEST = date.fromisoformat(find_rule("source_dt").at_most)

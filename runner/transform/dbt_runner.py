@@ -16,10 +16,10 @@ from functools import cached_property
 from typing import TYPE_CHECKING, Any, cast
 
 from runner.console import Progress
-from runner.environment import environment
 from runner.errors import FunnelError
 from runner.masking import mask_emails
 from runner.project import Project
+from runner.settings.environment import environment
 from runner.transform.manifest_cache import (
     hash_project,
     is_of_this_checkout,

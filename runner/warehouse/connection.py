@@ -13,10 +13,10 @@ from psycopg2 import sql
 from psycopg2.errors import InsufficientPrivilege, LockNotAvailable, QueryCanceled
 from psycopg2.extensions import connection as Connection  # noqa: N812 - a class in lower case
 
-from runner.environment import environment
 from runner.errors import FunnelError
 from runner.postgres.server import DATABASE, PORT, SUPERUSER, LocalPostgres, find_owner
 from runner.project import Project
+from runner.settings.environment import environment
 
 LOCAL_HOST_VARIABLE = "FUNNEL_LOCAL_HOST"
 DAILY_TABLES = ("daily_activity_stats", "daily_deal_stats")

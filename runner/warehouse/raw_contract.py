@@ -7,7 +7,7 @@ from psycopg2.extensions import connection as Connection  # noqa: N812 - a class
 
 from runner.errors import FunnelError
 from runner.project import Project
-from runner.var_rules import refuse_var
+from runner.settings.var_rules import refuse_var
 
 ColumnType = Literal["bigint", "boolean", "jsonb", "text", "timestamp"]
 

@@ -12,7 +12,7 @@ from homes import ROOT
 from runner.errors import FunnelError
 from runner.months.window import Window
 from runner.project import Project
-from runner.var_rules import find_rule, parse_var, read_table
+from runner.settings.var_rules import find_rule, parse_var, read_table
 
 DECLARED = yaml.safe_load((ROOT / "dbt_project.yml").read_text())["vars"]
 VAR_CALL = re.compile(r"(?<!\w)var\s*\(")

@@ -16,8 +16,8 @@ from homes import ROOT
 
 from macros import Macros
 from runner.errors import FunnelError
+from runner.settings.var_rules import find_rule, parse_var
 from runner.transform.dbt_runner import dbt_arguments
-from runner.var_rules import find_rule, parse_var
 
 BUILT = True
 EMPTY = False

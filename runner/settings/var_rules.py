@@ -9,7 +9,7 @@ from typing import Any
 
 from runner.errors import FunnelError
 
-TABLE = Path(__file__).resolve().parent.parent / "macros" / "vars" / "var_rules.sql"
+TABLE = Path(__file__).resolve().parents[2] / "macros" / "vars" / "var_rules.sql"
 
 
 @dataclass(frozen=True)

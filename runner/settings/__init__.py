@@ -1,0 +1,1 @@
+"""What may be set, and where: `.env`, variables of the environment, dbt vars and their limits."""
