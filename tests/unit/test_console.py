@@ -77,8 +77,10 @@ def test_a_csv_cell_is_no_formula_unless_raw(sign: str) -> None:
     name = f"{sign}cmd|' /C calc'!A0"
     step = FunnelStep(date(2024, 5, 1), name, "1", -5, 1, 1)
     seen = Seen(Period.ending(date(2024, 5, 1), 1), {"months": [step]}, {})
-    assert f"2024-05-01,'{name},1,-5," in csv_view(VIEWS["funnel"], seen)
-    assert f"2024-05-01,{name},1,-5," in csv_view(VIEWS["funnel"], seen, raw=True)
+    # From Python 3.13 on a carriage return is quoted.
+    safe, raw = (csv_view(VIEWS["funnel"], seen, raw=raw).replace('"', "") for raw in (False, True))
+    assert f"2024-05-01,'{name},1,-5," in safe
+    assert f"2024-05-01,{name},1,-5," in raw
 
 
 def test_a_file_is_written_whole_or_not_at_all(tmp_path: Path) -> None:

@@ -589,10 +589,22 @@ def test_a_value_of_a_step_is_in_its_currency_or_not_said() -> None:
     assert said == ["", "EUR 1,000", "several"]
     assert several_currencies([row, euros]) is None
     assert several_currencies([euros, several]) == "Values in several currencies are not added up."
-    data = with_changes(report(), forecast=[euros, several])
+
+
+@pytest.mark.parametrize(("currencies", "shown"), [(("EUR",), True), (("EUR", "USD"), False)])
+def test_the_forecast_has_values_where_there_is_one_currency(
+    currencies: Sequence[str], shown: bool
+) -> None:
+    (row,) = forecast((4, 1.0))
+    row = replace(row, open_value=1_000.0, currency="EUR", currencies_count=1)
+    values = [OpenValue(currency, 4, 4, 1_000.0) for currency in currencies]
+    data = with_changes(
+        report(), forecast=[row], open_values=[*values, OpenValue("CHF", 1, 0, None)]
+    )
     section = next(part for part in make_sections(data) if part.name == "forecast")
     assert section.shown
-    assert [line[-2] for line in section.shown.rows] == ["EUR 1,000", "several"]
+    assert ("Open value, EUR" in section.shown.header) is shown
+    assert ("1,000" in section.shown.rows[0]) is shown
 
 
 def test_money_is_never_added_across_currencies() -> None:
@@ -661,7 +673,7 @@ def test_a_report_about_one_pipeline_says_only_what_is_known_of_it() -> None:
     )
     assert data.title == "Sales funnel: Service"
     sections = make_sections(data)
-    assert [section.name for section in sections] == ["funnel", "trend", "stalled"]
+    assert [section.name for section in sections] == ["funnel", "stalled", "trend"]
     assert sections[0].table
     assert sections[0].table.header == ("Step", "Name", "Deals", "Of the stage above")
     assert {len(row) for row in sections[0].table.rows} == {4}

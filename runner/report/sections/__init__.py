@@ -16,7 +16,7 @@ from runner.report.sections import (
 
 READING_ORDER = (funnel, conversion, trend, rates, velocity, losses, owners, stalled, forecast)
 
-OF_ONE_PIPELINE = (funnel, trend, stalled)
+OF_ONE_PIPELINE = (funnel, stalled, trend)
 """What the tables hold by pipeline."""
 
 

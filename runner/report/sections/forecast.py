@@ -8,8 +8,8 @@ from runner.report.names import shorten
 from runner.report.section import Chart, Section, Table
 from runner.report.sentences import expected_then, forecast_error, forecast_trial
 from runner.show.rows import ForecastBacktest
-from runner.show.sentences import expected_wins, several_currencies, value_of_step
-from runner.words import count, long_date, percent, short_month, tenths
+from runner.show.sentences import expected_wins
+from runner.words import count, long_date, percent, rounded, short_month, tenths
 
 
 def make(data: ReportData) -> Section:
@@ -47,13 +47,15 @@ def make(data: ReportData) -> Section:
 
 
 def _list_steps(data: ReportData) -> Table:
-    has_value = any(row.open_value is not None for row in data.forecast)
-    said = has_value and several_currencies(data.forecast)
+    # Amounts of several currencies cannot be added up; on top of the page each stands by itself.
+    currencies = [value.currency for value in data.open_values if value.valued_deals_count]
+    has_value = len(currencies) == 1
+    unit = f", {currencies[0]}" if has_value and currencies[0] else ""
     return Table(
-        f"What to expect of the open deals. {said or ''}".rstrip(". "),
+        "What to expect of the open deals",
         (
             *("Step", "Open", "Win rate", "Days to win", "Expected wins"),
-            *(("Open value", "Expected value") if has_value else ()),
+            *((f"Open value{unit}", f"Expected value{unit}") if has_value else ()),
         ),
         [
             (
@@ -62,11 +64,7 @@ def _list_steps(data: ReportData) -> Table:
                 percent(row.win_rate),
                 tenths(row.median_days_to_win),
                 tenths(row.expected_wins),
-                *(
-                    (value_of_step(row, row.open_value), value_of_step(row, row.expected_value))
-                    if has_value
-                    else ()
-                ),
+                *((rounded(row.open_value), rounded(row.expected_value)) if has_value else ()),
             )
             for row in data.forecast
             if row.open_deals_count and row.expected_wins is not None
