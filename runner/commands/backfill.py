@@ -42,10 +42,11 @@ def backfill(
     allow_future: bool,
     **options: Any,  # noqa: ANN401 - those of writing_options
 ) -> ExitCode:
-    """Process past months again: so many days back, or from one date to another.
+    """Reprocess past months: a number of days back, or a range of dates.
 
     Dates are inclusive, and whole months are replaced. A month before the first one built
-    extends the history. Quarters are processed one after another; --resume goes on after a failure.
+    extends the history. Quarters are processed one after another; --resume continues after a
+    failure.
 
     \b
     Example: funnel backfill --days 90

@@ -8,11 +8,11 @@ from runner.errors import ExitCode
 
 @click.command()
 @click.option(
-    "--performance", is_flag=True, help="Say instead how fast the database can answer a run."
+    "--performance", is_flag=True, help="Check instead how fast the database can serve a run."
 )
 @command_options
 def doctor(invocation: Invocation, performance: bool) -> ExitCode:
-    """Look for what a run needs and does not find, and say how to fix it.
+    """Check what a run needs, and say how to fix what is missing.
 
     Example: funnel doctor --target prod
     """

@@ -9,7 +9,7 @@ from runner.errors import ExitCode
 @click.command()
 @command_options
 def freshness(invocation: Invocation) -> ExitCode:
-    """Tell when each source was last loaded; fail where that is too long ago.
+    """Show when each source was last loaded; fail if that is too long ago.
 
     Example: funnel freshness
     """

@@ -18,7 +18,7 @@ def plan(
     months: int | None,
     no_heal: bool,
 ) -> None:
-    """Say which months a run would process, and why. Writes nothing.
+    """Show which months a run would process, and why. Writes nothing.
 
     Example: funnel plan --source-dt 2024-05-01
     """

@@ -34,9 +34,9 @@ def rebuild(
     batch: str,
     **options: Any,  # noqa: ANN401 - those of writing_options
 ) -> ExitCode:
-    """Rewrite history on purpose: count months again from the raw rows of today.
+    """Rewrite history on purpose: recount months from today's raw rows.
 
-    After a changed funnel definition or time zone, or corrected raw data. It asks before it begins.
+    For a changed funnel definition or time zone, or corrected raw data. It asks first.
 
     Example: funnel rebuild --from 2023-01-01 --yes
     """

@@ -8,7 +8,7 @@ from runner.commands.options import Invocation, command_options
 @click.command()
 @command_options
 def status(invocation: Invocation) -> None:
-    """Say where the warehouse stands: last run, days built, gaps, drift, who is at work.
+    """Show the state of the warehouse: last run, days built, gaps, drift, who is at work.
 
     Example: funnel status --json
     """

@@ -15,12 +15,12 @@ from runner.errors import ExitCode
 def verify(
     invocation: Invocation, first: str | None, last: str | None, repair: bool, wait: float
 ) -> ExitCode:
-    """Compute again straight from the raw rows, and compare with what is stored.
+    """Recompute everything from the raw rows, and compare it with what is stored.
 
     Finds what a run cannot notice: rows deleted long ago, events moved out of an old month in
     place, hand edits, a changed funnel. Whole months are compared, and all deals; drift ends with
     exit code 1.
-    Rows loaded since the last run are drift as well: verify right after `funnel run`.
+    Rows loaded since the last run count as drift too: verify right after `funnel run`.
 
     Example: funnel verify --from 2023-01-01 --repair
     """

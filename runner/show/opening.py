@@ -15,6 +15,9 @@ from runner.show.rows import FunnelStep
 from runner.warehouse.connection import DAILY_TABLES, reading
 from runner.words import day_of_year, listed, month_name
 
+STRAY = 0.02
+"""Up to this share of the busiest month's deals, a month has stray events and no data."""
+
 
 @dataclass(frozen=True)
 class Opening:
@@ -22,7 +25,7 @@ class Opening:
 
     Args:
         month: The latest complete month with data; where there is none, the latest with data, and
-            without any the latest built.
+            without any the latest built. A few stray events are no data.
         latest: The latest month built.
         last_day: The last day built; None where this role may not look at days.
         reason: Why it is this month; empty where it is the latest built, and complete.
@@ -44,16 +47,18 @@ def choose_month(deals: Mapping[date, int], last_day: date | None) -> Opening:
     """Return the month to show, of those built with the deals that entered any step."""
     latest = max(deals)
     part = part_through(latest, last_day)
-    with_data = [month for month in deals if deals[month]]
+    with_data = [month for month in deals if deals[month] > STRAY * max(deals.values())]
     complete = [month for month in with_data if not (part and month == latest)]
     if not complete:
         reason = "No complete month has data." if with_data else "No month has data."
         return Opening(max(with_data, default=latest), latest, last_day, reason)
     month = max(complete)
     reasons = []
-    if empty := sorted(at for at in deals if at > month and not deals[at]):
+    without = sorted(at for at in deals if at > month and at not in with_data)
+    if empty := [at for at in without if not (part and at == latest and deals[at])]:
         months = " to ".join(map(month_name, sorted({empty[0], empty[-1]})))
-        reasons.append(f"no deal entered a step in {months}")
+        few = "hardly any" if any(deals[at] for at in empty) else "no"
+        reasons.append(f"{few} deal entered a step in {months}")
     if part and deals[latest]:
         reasons.append(f"{month_name(latest)} is counted to {day_of_year(part)} only")
     if not reasons:

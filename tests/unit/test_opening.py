@@ -46,6 +46,13 @@ JANUARY, FEBRUARY, MARCH, APRIL = (date(2024, month, 1) for month in range(1, 5)
             "February 2024 is the latest complete month with data: "
             "no deal entered a step in March 2024.",
         ),
+        (
+            {JANUARY: 900, FEBRUARY: 1, MARCH: 0},
+            date(2024, 3, 31),
+            JANUARY,
+            "January 2024 is the latest complete month with data: "
+            "hardly any deal entered a step in February 2024 to March 2024.",
+        ),
         ({MARCH: 4}, date(2024, 3, 11), MARCH, "No complete month has data."),
         ({MARCH: 0}, date(2024, 3, 31), MARCH, "No month has data."),
         # Who may read the result only does not know up to which day it is counted.
