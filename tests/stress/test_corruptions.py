@@ -12,13 +12,11 @@ from fnmatch import filter as matching
 from fnmatch import fnmatchcase
 from functools import cached_property
 from pathlib import Path
-from tempfile import TemporaryDirectory
 
 import psycopg2
 import pytest
 from corruptions import CORRUPTIONS, PAGE, Corruption, Edit, Stage, page
-from dbt_common.behavior_flags import BehaviorFlagRendered
-from homes import ROOT, ask, copy_database
+from homes import ROOT, ask, copy_database, dbt_server
 from psycopg2.errors import NotNullViolation, UniqueViolation
 
 from runner.console import Console
@@ -69,10 +67,10 @@ def found(result: NodeResult) -> Finding:
 class Warehouse:
     """Good data, built up to yesterday: restored for each fault, as a copy of a database."""
 
-    def __init__(self, home: Path, server: LocalPostgres) -> None:
+    def __init__(self, server: LocalPostgres) -> None:
         self.server = server
-        self.files = home / "demo"
-        self.project = Project(ROOT, home)
+        self.files = server.home / "demo"
+        self.project = Project(ROOT, server.home)
         self.dbt = Dbt.open(self.project)
 
     @property
@@ -162,19 +160,8 @@ class Warehouse:
 
 @pytest.fixture(scope="module")
 def warehouse() -> Iterator[Warehouse]:
-    with (
-        TemporaryDirectory(prefix="funnel-") as folder,
-        pytest.MonkeyPatch.context() as patch,
-        (server := LocalPostgres(Path(folder))).session(),
-    ):
-        patch.setenv("FUNNEL_LOCAL_HOST", str(server.socket_dir))
-        # Half the time of a small run goes into these two.
-        patch.setenv("DBT_WRITE_JSON", "false")
-        patch.setattr(BehaviorFlagRendered, "_default_source", lambda _: "", raising=False)
-        with closing(psycopg2.connect(server.url())) as connection:
-            ask(connection, "alter system set fsync = off")
-            ask(connection, "select pg_reload_conf()")
-        good = Warehouse(Path(folder), server)
+    with dbt_server() as server, pytest.MonkeyPatch.context() as patch:
+        good = Warehouse(server)
         patch.setattr(Dbt, "open", lambda _: good.dbt)  # parsed once for all faults
         good.build()
         yield good

@@ -10,16 +10,15 @@ import os
 import secrets
 from collections import Counter
 from collections.abc import Iterator, Sequence
+from contextlib import closing
 from dataclasses import dataclass, replace
 from datetime import date, datetime, time, timedelta
-from pathlib import Path
-from tempfile import TemporaryDirectory
 from typing import Any
 
 import psycopg2
 import pytest
 from dbt.cli.main import dbtRunner
-from dbt_common.behavior_flags import BehaviorFlagRendered
+from homes import ROOT, dbt_server
 from hypothesis import HealthCheck, Phase, given, note, seed, settings
 from hypothesis import strategies as st
 from oracle import (
@@ -39,11 +38,9 @@ from oracle import (
 )
 from psycopg2.extensions import connection as Connection  # noqa: N812 - a class in lower case
 
-from runner.postgres.server import LocalPostgres
 from runner.project import Project
 from runner.transform.dbt_runner import Dbt, dbt_arguments
 
-ROOT = Path(__file__).resolve().parents[2]
 BERLIN = "Europe/Berlin"
 
 EXAMPLES = int(os.environ.get("FUNNEL_EXAMPLES", "40"))
@@ -240,23 +237,11 @@ class Funnel:
 @pytest.fixture(scope="module")
 def project_under_test() -> Iterator[Funnel]:
     print(f"FUNNEL_SEED={SEED} makes these random examples again.")
-    with (
-        TemporaryDirectory(prefix="funnel-") as folder,
-        pytest.MonkeyPatch.context() as patch,
-        (server := LocalPostgres(Path(folder))).session(),
-    ):
-        patch.setenv("FUNNEL_LOCAL_HOST", str(server.socket_dir))
-        # Half the time of a small run goes into these two.
-        patch.setenv("DBT_WRITE_JSON", "false")
-        patch.setattr(BehaviorFlagRendered, "_default_source", lambda _: "", raising=False)
-        connection = psycopg2.connect(server.url())
+    with dbt_server() as server, closing(psycopg2.connect(server.url())) as connection:
         connection.autocommit = True
-        funnel = Funnel(Dbt.open(Project(ROOT, Path(folder))), connection)
-        funnel.execute("alter system set fsync = off")
-        funnel.execute("select pg_reload_conf()")
+        funnel = Funnel(Dbt.open(Project(ROOT, server.home)), connection)
         funnel.execute(RAW_SCHEMA)
         yield funnel
-        connection.close()
 
 
 @pytest.fixture

@@ -13,15 +13,12 @@ from collections.abc import Iterator, Sequence
 from contextlib import closing
 from dataclasses import dataclass, field
 from datetime import date, datetime, timedelta
-from pathlib import Path
-from tempfile import TemporaryDirectory
 from types import SimpleNamespace
 from typing import Any
 
 import psycopg2
 import pytest
-from dbt_common.behavior_flags import BehaviorFlagRendered
-from homes import ROOT
+from homes import ROOT, dbt_server
 from hypothesis import given, note, seed
 from hypothesis import strategies as st
 from oracle import Activity, DealChange, Raw, Stage, Step, Warehouse
@@ -44,7 +41,6 @@ from runner.errors import ExitCode
 from runner.months.pipeline import RunOptions, run_window
 from runner.months.verify import verify
 from runner.months.window import Window
-from runner.postgres.server import LocalPostgres
 from runner.project import Project
 from runner.transform.dbt_runner import Dbt
 
@@ -227,23 +223,18 @@ def of_known_kpis(
 def company() -> Iterator[Company]:
     print(f"FUNNEL_SEED={SEED} makes these random examples again.")
     with (
-        TemporaryDirectory(prefix="funnel-") as folder,
+        dbt_server() as server,
         pytest.MonkeyPatch.context() as patch,
-        (server := LocalPostgres(Path(folder) / "home")).session(),
         closing(psycopg2.connect(server.url())) as connection,
     ):
-        root = Path(folder) / "project"
+        root = server.home / "project"
         for name in ("models", "macros", "tests", "seeds", "packages"):
             shutil.copytree(ROOT / name, root / name)
         for name in ("dbt_project.yml", "profiles.yml", "packages.yml"):
             shutil.copy(ROOT / name, root / name)
         shutil.copytree(ROOT / "packages", root / "dbt_packages")
-        patch.setenv("FUNNEL_LOCAL_HOST", str(server.socket_dir))
-        patch.setattr(BehaviorFlagRendered, "_default_source", lambda _: "", raising=False)
         connection.autocommit = True
-        made = Company(Project(root, Path(folder) / "home"), connection)
-        made.execute("alter system set fsync = off")
-        made.execute("select pg_reload_conf()")
+        made = Company(Project(root, server.home), connection)
         made.execute(RAW_SCHEMA)
         # One parse for all runs, where each command would make its own.
         patch.setattr("runner.months.pipeline.Dbt", SimpleNamespace(open=lambda _: made.dbt))

@@ -19,6 +19,8 @@ from tempfile import TemporaryDirectory
 from unittest.mock import patch
 
 import psycopg2
+import pytest
+from dbt_common.behavior_flags import BehaviorFlagRendered
 from psycopg2 import sql
 
 from runner.cli import run_command_line
@@ -189,13 +191,34 @@ def running_home() -> Iterator[Funnel]:
     with TemporaryDirectory(prefix="funnel-") as folder:
         funnel = Funnel(Path(folder) / "home")
         funnel.done("db", "start")
-        # These tests are not about a power cut.
-        funnel.query("alter system set fsync = off")
-        funnel.query("select pg_reload_conf()")
+        forget_power_cuts(LocalPostgres(funnel.home))
         try:
             yield funnel
         finally:
             funnel("db", "stop")
+
+
+@contextmanager
+def dbt_server() -> Iterator[LocalPostgres]:
+    """A server with nothing on it, which dbt in this process finds."""
+    with (
+        TemporaryDirectory(prefix="funnel-") as folder,
+        pytest.MonkeyPatch.context() as patch,
+        (server := LocalPostgres(Path(folder) / "home")).session(),
+    ):
+        forget_power_cuts(server)
+        patch.setenv("FUNNEL_LOCAL_HOST", str(server.socket_dir))
+        # Half the time of a small command goes into these two.
+        patch.setenv("DBT_WRITE_JSON", "false")
+        patch.setattr(BehaviorFlagRendered, "_default_source", lambda _: "", raising=False)
+        yield server
+
+
+def forget_power_cuts(server: LocalPostgres) -> None:
+    """Let a server write without waiting for the disk."""
+    with closing(psycopg2.connect(server.url())) as connection:
+        ask(connection, "alter system set fsync = off")
+        ask(connection, "select pg_reload_conf()")
 
 
 def build_once(funnel: Funnel, name: str, build: Callable[[Funnel], object]) -> Funnel:

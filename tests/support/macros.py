@@ -3,18 +3,14 @@
 import json
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
-from pathlib import Path
-from tempfile import TemporaryDirectory
 from typing import Any
 
 import psycopg2
 import pytest
 from dbt.cli.main import dbtRunner
-from dbt_common.behavior_flags import BehaviorFlagRendered
-from homes import ROOT
+from homes import ROOT, dbt_server
 from psycopg2.extensions import connection as Connection  # noqa: N812 - a class in lower case
 
-from runner.postgres.server import LocalPostgres
 from runner.project import Project
 from runner.transform.dbt_runner import Dbt, dbt_arguments
 
@@ -68,16 +64,8 @@ class Macros:
 @contextmanager
 def running_macros() -> Iterator[Macros]:
     """Start a server on which nothing is built."""
-    with (
-        TemporaryDirectory(prefix="funnel-") as folder,
-        pytest.MonkeyPatch.context() as patch,
-        (server := LocalPostgres(Path(folder))).session(),
-    ):
-        patch.setenv("FUNNEL_LOCAL_HOST", str(server.socket_dir))
-        # Half the time of a small command goes into these.
-        patch.setenv("DBT_WRITE_JSON", "false")
+    with dbt_server() as server, pytest.MonkeyPatch.context() as patch:
         patch.setenv("DBT_POPULATE_CACHE", "false")
-        patch.setattr(BehaviorFlagRendered, "_default_source", lambda _: "", raising=False)
         with closing(psycopg2.connect(server.url())) as connection:
             connection.autocommit = True
-            yield Macros(Dbt.open(Project(ROOT, Path(folder))), connection)
+            yield Macros(Dbt.open(Project(ROOT, server.home)), connection)

@@ -7,8 +7,12 @@ import socket
 import subprocess
 import tempfile
 import time
+from contextlib import closing
 from pathlib import Path
 from types import TracebackType
+
+import psycopg2
+from psycopg2.extensions import connection as Connection  # noqa: N812 - a class in lower case
 
 from runner.doctor.setup import OLDEST_SERVER
 from runner.postgres.installation import (
@@ -65,6 +69,14 @@ class TcpPostgres:
             "PGPASSWORD": self.password,
             "PGDATABASE": self.database,
         }
+
+    def connect(self, user: str = user, database: str = database) -> "closing[Connection]":
+        """Connect, until the end of a `with` block; every role has the same password here."""
+        return closing(
+            psycopg2.connect(
+                host=self.host, port=self.port, user=user, password=self.password, dbname=database
+            )
+        )
 
     def start(self) -> None:
         """Make a data directory and start the server on it; both take about a second."""

@@ -8,10 +8,8 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
-from contextlib import closing
 from pathlib import Path
 
-import psycopg2
 import pytest
 from homes import ROOT, Funnel, ask, fingerprint, tables
 from servers import TcpPostgres, find_all_binaries
@@ -333,15 +331,7 @@ def test_prod_and_dev_over_tcp(server: TcpPostgres, tmp_path: Path, export: Path
     prod.done("run", "--source-dt", "2024-06-30", "--months", "2")
     dev.done("run", "--source-dt", "2024-06-30", "--months", "2")
     schemas = {f"{part}" for part in ("staging", "analytics", "reporting", "audit")}
-    with closing(
-        psycopg2.connect(
-            host=server.host,
-            port=server.port,
-            user=server.user,
-            password=server.password,
-            dbname=server.database,
-        )
-    ) as connection:
+    with server.connect() as connection:
         found = {str(name) for (name,) in ask(connection, "select nspname from pg_namespace")}
         assert {f"pipedrive_{name}" for name in schemas} <= found
         assert {f"test_pipedrive_{name}" for name in schemas} <= found

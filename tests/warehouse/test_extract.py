@@ -578,15 +578,7 @@ def test_the_role_of_the_nightly_run_reads_when_an_extract_was_made(
             return replace(home, environment={**server.environment, **own})
 
         def ask_as(role: str, statement: str) -> list[tuple[object, ...]]:
-            with closing(
-                psycopg2.connect(
-                    host=postgres.host,
-                    port=postgres.port,
-                    user=role,
-                    password=postgres.password,
-                    dbname=postgres.database,
-                )
-            ) as connection:
+            with postgres.connect(role) as connection:
                 return ask(connection, statement)
 
         extract(as_role("postgres"))
@@ -619,15 +611,7 @@ def test_on_dev_it_writes_schemas_of_dev_only(home: Funnel, server: Server) -> N
         assert refused.returncode == 2
         assert "target dev does not load into pipedrive_raw" in refused.stderr
         extract(dev, *own)
-        with closing(
-            psycopg2.connect(
-                host=postgres.host,
-                port=postgres.port,
-                user=postgres.user,
-                password=postgres.password,
-                dbname=postgres.database,
-            )
-        ) as connection:
+        with postgres.connect() as connection:
             schemas = "select nspname from pg_namespace where nspname like '%pipedrive%' order by 1"
             assert [name for (name,) in ask(connection, schemas)] == [
                 "test_pipedrive_landing",

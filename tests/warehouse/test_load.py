@@ -603,15 +603,7 @@ def each_server(request: pytest.FixtureRequest) -> Iterator[TcpPostgres]:
 @contextmanager
 def connected(server: TcpPostgres) -> Iterator[Connection]:
     """A connection to a server, in which a load is undone at the end."""
-    with closing(
-        psycopg2.connect(
-            host=server.host,
-            port=server.port,
-            user=server.user,
-            password=server.password,
-            dbname=server.database,
-        )
-    ) as connection:
+    with server.connect() as connection:
         try:
             yield connection
         finally:

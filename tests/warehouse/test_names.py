@@ -1,9 +1,7 @@
 """Names from the environment: dev keeps to its own schemas, and no name is SQL."""
 
 from collections.abc import Iterator
-from contextlib import closing
 
-import psycopg2
 import pytest
 from homes import Funnel, ask
 from servers import TcpPostgres, find_all_binaries
@@ -48,11 +46,7 @@ def look(server: TcpPostgres) -> list[tuple[object, ...]]:
 
 
 def ask_server(server: TcpPostgres, statement: str) -> list[tuple[object, ...]]:
-    with closing(
-        psycopg2.connect(
-            host=server.host, port=server.port, user=server.user, password=server.password
-        )
-    ) as connection:
+    with server.connect() as connection:
         return ask(connection, statement)
 
 

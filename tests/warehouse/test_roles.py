@@ -3,7 +3,6 @@
 import json
 import subprocess
 from collections.abc import Iterator
-from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -43,15 +42,7 @@ class Warehouse:
         return Funnel(self.home, given)
 
     def ask(self, role: str, statement: str, database: str = DATABASE) -> list[tuple[object, ...]]:
-        with closing(
-            psycopg2.connect(
-                host=self.server.host,
-                port=self.server.port,
-                user=role,
-                password=self.server.password,
-                dbname=database,
-            )
-        ) as connection:
+        with self.server.connect(role, database) as connection:
             return ask(connection, statement)
 
     def set_password(self, role: str) -> None:
