@@ -8,6 +8,7 @@ from runner.project import Project
 from runner.raw.demo_data import LAST_DAY, write_demo
 from runner.raw.directory import load_demo
 from runner.warehouse.connection import open_warehouse
+from runner.warehouse.lock import hold_lock
 from runner.words import count, plural
 
 
@@ -24,7 +25,9 @@ def run_demo(project: Project, console: Console) -> RunReport:
         )
     directory = project.home / "demo"
     with open_warehouse(project) as connection:
-        summary = write_demo(directory)
+        # Not while another run is at work: the load drops what is built, the lock's table too.
+        with hold_lock(project, connection, "funnel demo", wait=0):
+            summary = write_demo(directory)
         result = load_demo(connection, project, directory)
         console.say(
             f"Loaded {count(sum(result.rows.values()))} generated rows about "
