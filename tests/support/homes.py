@@ -16,6 +16,7 @@ from dataclasses import dataclass, field
 from io import StringIO
 from pathlib import Path
 from tempfile import TemporaryDirectory
+from typing import TYPE_CHECKING
 from unittest.mock import patch
 
 import psycopg2
@@ -26,7 +27,12 @@ from psycopg2 import sql
 from runner.cli import run_command_line
 from runner.postgres.server import LocalPostgres
 from runner.project import Project
+from runner.transform import dbt_runner
 from runner.transform.dbt_runner import Dbt, dbt_arguments
+from runner.transform.manifest_cache import keep_manifest, read_manifest
+
+if TYPE_CHECKING:
+    from dbt.contracts.graph.manifest import Manifest
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -49,6 +55,7 @@ class Funnel:
         with (
             patch.dict(os.environ, self.full_environment(), clear=True),
             patch.object(sys, "argv", ["funnel", *arguments]),
+            patch.object(Dbt, "_parse", parse_once),
             working_directory(self.directory),
             redirect_stdout(stdout),
             redirect_stderr(stderr),
@@ -124,6 +131,20 @@ def check_document(value: object) -> None:
     assert value != ""
     if isinstance(value, str):
         assert not re.match(r"\d{4}-\d\d-\d\d \d", value), value
+
+
+_parse = Dbt._parse
+_parsed: dict[str, bytes] = {}
+
+
+def parse_once(dbt: Dbt, project_hash: str) -> "Manifest":
+    """Parse a project, unless a command in this process did so: a home keeps only the last one."""
+    if project_hash not in _parsed:
+        manifest = _parse(dbt, project_hash)
+        _parsed[project_hash] = read_manifest(dbt.project, project_hash) or b""
+        return manifest
+    keep_manifest(dbt.project, project_hash, _parsed[project_hash])
+    return dbt_runner._restore(_parsed[project_hash]) or _parse(dbt, project_hash)
 
 
 def tables(funnel: Funnel) -> dict[str, object]:
