@@ -12,7 +12,8 @@
         {%- set rows = built | map(attribute='adapter_response')
             | selectattr('rows_affected', 'defined') | map(attribute='rows_affected') -%}
         {%- set warnings = results | selectattr('status', 'equalto', 'warn')
-            | map(attribute='node.name') | unique | sort %}
+            | map(attribute='node.name') | unique | sort -%}
+        {%- call statement('record_run_end', auto_begin=true) -%}
         insert into {{ adapter.quote(generate_schema_name('pipedrive_meta', none)) }}.run_events
             (run_id, event, happened_at, outcome, is_complete, has_marts, models, tests, rows_written,
             warnings)
@@ -27,7 +28,8 @@
             {{ results | selectattr('node.resource_type', 'equalto', 'test') | list | length }},
             {{ rows | select('gt', 0) | sum }},
             '{{ warnings | join(" ") }}'
-        );
-        commit
+        )
+        {%- endcall -%}
+        {%- do adapter.commit() -%}
     {%- endif -%}
 {%- endmacro -%}

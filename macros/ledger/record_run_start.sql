@@ -25,14 +25,16 @@
             ~ (',' ~ local_md5(pipelines) if pipelines) ~ ' ' ~ checked_var('won_step') -%}
         {%- set builds_deals = 'model.funnel.deal_stage_visits' in selected_resources
             or 'model.funnel.deal_states' in selected_resources -%}
-        {{ create_ledger(meta) }}
+        {%- do prepare_ledger(meta) -%}
+        {%- call statement('record_run_start', auto_begin=true) -%}
         insert into {{ meta }}.run_events
             (run_id, event, happened_at, command, version, source_dt, as_of, months, definition)
         select '{{ invocation_id }}', 'started', {{ dbt.current_timestamp() }},
             '{{ command[0] | string | replace("'", "''") }}',
             '{{ command[1] | string | replace("'", "''") }}',
             {{ source_dt() }}, {{ "cast('" ~ as_of_date() ~ "' as date)" if builds_deals else 'null' }},
-            '{{ months | join(" ") }}', {{ seed }} || ' {{ vars | replace("'", "''") }}';
-        commit
+            '{{ months | join(" ") }}', {{ seed }} || ' {{ vars | replace("'", "''") }}'
+        {%- endcall -%}
+        {%- do adapter.commit() -%}
     {%- endif -%}
 {%- endmacro -%}

@@ -31,6 +31,7 @@
         {%- endfor %}
         coalesce(deals.deals_count, 0) as deals_count,
         coalesce(new_deals.deals_count, 0) as new_deals_count
+        {{- month_of_partition('days.date') }}
     from days
     cross join kpis
     left join deals on days.date = deals.date and kpis.kpi_number = deals.kpi_number

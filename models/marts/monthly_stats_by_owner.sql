@@ -1,11 +1,3 @@
-{{
-    config(
-        materialized='incremental',
-        incremental_strategy='append',
-        full_refresh=false
-    )
-}}
-
 with
 
 -- Several stages may lead to one step.

@@ -29,11 +29,11 @@ velocities as (
         kpi_name,
         funnel_step,
         step_order,
-        cast(percentile_cont(0.5) within group (order by days_taken) as numeric(18, 4))
+        cast(round(cast(percentile_cont(0.5) within group (order by days_taken) as numeric(18, 8)), 4) as numeric(18, 4))
             as median_days,
-        cast(percentile_cont(0.75) within group (order by days_taken) as numeric(18, 4))
+        cast(round(cast(percentile_cont(0.75) within group (order by days_taken) as numeric(18, 8)), 4) as numeric(18, 4))
             as p75_days,
-        cast(percentile_cont(0.9) within group (order by days_taken) as numeric(18, 4))
+        cast(round(cast(percentile_cont(0.9) within group (order by days_taken) as numeric(18, 8)), 4) as numeric(18, 4))
             as p90_days,
         count(*) as visits_ended_count
     from stays

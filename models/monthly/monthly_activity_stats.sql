@@ -1,9 +1,23 @@
+with
+
+daily_activity_stats as (
+
+    select
+        cast({{ dbt.date_trunc('month', 'cast(date as timestamp)') }} as date) as month,
+        kpi_name,
+        funnel_step,
+        deals_count,
+        new_deals_count
+    from {{ ref('daily_activity_stats') }}
+
+)
+
 -- A deal is new once a month, so the sum over days is the number of distinct deals of the month.
 select
-    cast({{ dbt.date_trunc('month', 'cast(date as timestamp)') }} as date) as month,
+    month,
     kpi_name,
     funnel_step,
     cast(sum(new_deals_count) as bigint) as deals_count,
     cast(sum(deals_count) as bigint) as deal_days_count
-from {{ ref('daily_activity_stats') }}
+from daily_activity_stats
 group by month, kpi_name, funnel_step

@@ -1,10 +1,3 @@
--- Emptied, not replaced: a table that is replaced takes the views on it along.
-{{ config(
-    materialized='incremental',
-    incremental_strategy='append',
-    pre_hook="{{ delete_where('true') }}",
-) }}
-
 with
 
 -- What a number means is for the options to say; null and its like are the words of an export.

@@ -20,12 +20,13 @@ def create_ledger(connection: Connection, schema: str) -> None:
         FunnelError: This role may not.
     """
     create_schema(connection, schema)
-    create, take_over = (
+    create, take_over, runs = (
         text[text.index("-%}") + 3 : text.rindex("{%-")]
-        for name in ("create_ledger", "take_over_ledger")
+        for name in ("create_ledger", "take_over_ledger", "ledger_runs")
         for text in [(_MACROS / f"{name}.sql").read_text(encoding="utf-8")]
     )
     statement = create.replace("{{ take_over_ledger(meta) }}", take_over)
+    statement = statement.replace("{{ ledger_runs(meta) }}", runs)
     name = sql.Identifier(schema).as_string(connection)
     with reading(schema, EVENTS), connection.cursor() as cursor:
         cursor.execute(statement.replace("{{ meta }}", name))

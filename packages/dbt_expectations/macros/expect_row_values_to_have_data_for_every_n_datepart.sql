@@ -20,18 +20,25 @@ with
 
 filled_periods as (
 
-    select distinct {{ dbt.datediff(first, date_col, date_part) }} / {{ length }} as number
+    select distinct
+        floor(1.0 * {{ dbt.datediff(first, date_col, date_part) }} / {{ length }}) as number
     from {{ model }} as tested
     where {{ row_condition or 'true' }}
+
+),
+
+dates as (
+
+    {{ dbt.date_spine(date_part, first, last) }}
 
 ),
 
 periods as (
 
     select
-        number,
-        {{ first }} + number * {{ length }} * interval '1 {{ date_part }}' as date_{{ date_part }}
-    from generate_series(0, {{ dbt.datediff(first, last, date_part) }} / {{ length }}) as number
+        {{ dbt.datediff(first, 'date_' ~ date_part, date_part) }} as date_number,
+        date_{{ date_part }}
+    from dates
 
 )
 
@@ -41,8 +48,8 @@ select
     0 as row_cnt
 from periods
 where
-    date_{{ date_part }} < {{ last }}
-    and number not in (select filled_periods.number from filled_periods)
+    mod(date_number, {{ length }}) = 0
+    and date_number / {{ length }} not in (select filled_periods.number from filled_periods)
     and {{ exclusion_condition or 'true' }}
 
 {% endtest %}

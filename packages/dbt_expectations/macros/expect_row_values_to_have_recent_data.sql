@@ -4,7 +4,9 @@
     model, column_name, datepart, interval, row_condition=none
 ) %}
 
-{%- set now = "cast(now() at time zone '" ~ var('dbt_date:time_zone') ~ "' as timestamp)" %}
+{%- set zone = modules.pytz.timezone(var('dbt_date:time_zone')) %}
+{%- set moment = modules.datetime.datetime.now(zone).replace(tzinfo=none) %}
+{%- set now = "cast('" ~ moment ~ "' as timestamp)" %}
 select max_timestamp
 from (
     select max(cast({{ column_name }} as timestamp)) as max_timestamp
@@ -15,6 +17,6 @@ from (
 ) as latest
 where
     coalesce(max_timestamp, timestamp '1970-01-01')
-    < {{ now }} - {{ interval }} * interval '1 {{ datepart }}'
+    < {{ dbt.dateadd(datepart, -interval, now) }}
 
 {% endtest %}

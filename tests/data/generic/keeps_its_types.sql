@@ -8,9 +8,7 @@
     {%- do declared.update(node.columns) %}
 {%- endif %}
 {%- for column in columns %}
-    {#- As the catalogue names it: without precision, and time zones spelled out. #}
-    {%- set data_type = declared.get(column, {}).get('data_type', '').partition('(')[0] %}
-    {%- set data_type = {'timestamp': 'timestamp without time zone'}.get(data_type, data_type) %}
+    {%- set data_type = stored_types(declared.get(column, {}).get('data_type', ''))[0] %}
 {{ 'union all' if not loop.first }}
 select *
 from (

@@ -1,0 +1,172 @@
+"""A Spark in this process and a folder of its own: raw tables in, rows out as in Postgres."""
+
+import os
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from datetime import date, datetime
+from decimal import Decimal
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from oracle import Activity, ActivityType, DealChange, Field, Pipeline, Raw, Stage, Step
+
+from runner.project import Project
+from runner.transform.dbt_runner import Dbt
+
+if TYPE_CHECKING:
+    from pyspark.sql import SparkSession
+
+ROOT = Path(__file__).resolve().parents[2]
+
+RAW_TABLES: Mapping[str, tuple[type, dict[str, str]]] = {
+    "activity": (
+        Activity,
+        {
+            "activity_id": "bigint",
+            "type": "string",
+            "assigned_to_user": "bigint",
+            "deal_id": "bigint",
+            "done": "boolean",
+            "due_to": "timestamp",
+        },
+    ),
+    "activity_types": (
+        ActivityType,
+        {"id": "bigint", "name": "string", "active": "boolean", "type": "string"},
+    ),
+    "deal_changes": (
+        DealChange,
+        {
+            "deal_id": "bigint",
+            "change_time": "timestamp",
+            "changed_field_key": "string",
+            "new_value": "string",
+        },
+    ),
+    "fields": (
+        Field,
+        {
+            "id": "bigint",
+            "field_key": "string",
+            "name": "string",
+            "field_value_options": "string",
+        },
+    ),
+    "stages": (Stage, {"stage_id": "bigint", "stage_name": "string", "pipeline_id": "bigint"}),
+    "pipelines": (Pipeline, {"pipeline_id": "bigint", "name": "string"}),
+    "users": (
+        dict,
+        {"id": "bigint", "name": "string", "email": "string", "modified": "timestamp"},
+    ),
+}
+
+
+class Lake:
+    """The dbt project on Spark."""
+
+    def __init__(self, session: "SparkSession", dbt: Dbt) -> None:
+        self.session = session
+        self.dbt = dbt
+
+    def load(self, raw: Raw) -> None:
+        """Make the raw tables and the seed hold exactly these rows."""
+        rows: dict[str, Sequence[Any]] = {
+            "activity": raw.activities,
+            "activity_types": raw.activity_types,
+            "deal_changes": raw.deal_changes,
+            "fields": raw.fields,
+            "stages": raw.stages,
+            "pipelines": raw.pipelines,
+        }
+        self.session.sql("create schema if not exists pipedrive_raw")
+        for table, (_, columns) in RAW_TABLES.items():
+            self._write(f"pipedrive_raw.{table}", columns, rows.get(table, ()), is_raw=True)
+        steps = dict.fromkeys(Step._fields, "string") | {"step_order": "int"}
+        self.session.sql("create schema if not exists pipedrive_staging")
+        self._write("pipedrive_staging.funnel_steps", steps, raw.steps)
+
+    def _write(
+        self, table: str, columns: dict[str, str], rows: Sequence[Any], *, is_raw: bool = False
+    ) -> None:
+        texts = [tuple(_as_text(getattr(row, column, None)) for column in columns) for row in rows]
+        schema = ", ".join(f"{column} string" for column in columns)
+        self.session.createDataFrame(texts, schema).createOrReplaceTempView("texts")
+        cells = [f"cast({column} as {kind}) as {column}" for column, kind in columns.items()]
+        if is_raw:
+            cells.append("current_timestamp() as _loaded_at")
+        self.session.sql(f"drop table if exists {table}")
+        query = f"select {', '.join(cells)} from texts"
+        self.session.sql(f"create table {table} using parquet as {query}")
+
+    def build(self, *select: str, dbt_vars: Mapping[str, Any]) -> None:
+        results = self.dbt.with_vars(dbt_vars).build(select, with_tests=False)
+        bad = [result for result in results if result.is_bad]
+        assert not bad, bad
+
+    def rows(self, table: str, columns: Sequence[str]) -> Counter[tuple[Any, ...]]:
+        """Return the rows of a table, as `comparable` makes those of Postgres."""
+        frame = self.session.sql(f"select {', '.join(columns)} from {table}")
+        kinds = dict(frame.dtypes)
+        cells = [
+            f"date_format({column}, 'yyyy-MM-dd HH:mm:ss.SSSSSS') as {column}"
+            if kinds[column].startswith("timestamp")
+            else column
+            for column in columns
+        ]
+        found = self.session.sql(f"select {', '.join(cells)} from {table}").collect()
+        return Counter(comparable(tuple(row)) for row in found)
+
+
+def _as_text(value: Any) -> str | None:  # noqa: ANN401 - whatever a raw table holds
+    return value if value is None or isinstance(value, str) else str(value)
+
+
+def comparable(row: tuple[Any, ...]) -> tuple[Any, ...]:
+    """Return a row in which equal values of two databases are equal."""
+    return tuple(_comparable(value) for value in row)
+
+
+def _comparable(value: Any) -> Any:  # noqa: ANN401 - any value of a database
+    if isinstance(value, datetime):
+        return f"{value:%Y-%m-%d %H:%M:%S.%f}"
+    if isinstance(value, (Decimal, float)):
+        return Decimal(str(value)).normalize()
+    return str(value) if isinstance(value, date) else value
+
+
+@contextmanager
+def running_lake(folder: Path) -> Iterator[Lake]:
+    """Start Spark for small data: few partitions, nothing compiled."""
+    home = folder / "spark"
+    os.environ.setdefault("SPARK_LOCAL_IP", "127.0.0.1")
+    os.environ["FUNNEL_SPARK_HOME"] = str(home)
+    from pyspark.sql import SparkSession
+
+    session = (
+        SparkSession.builder.enableHiveSupport()
+        .master("local[2]")
+        .config("spark.sql.session.timeZone", "UTC")
+        .config("spark.sql.sources.partitionOverwriteMode", "DYNAMIC")
+        .config("spark.sql.warehouse.dir", str(home / "warehouse"))
+        .config(
+            "spark.hadoop.javax.jdo.option.ConnectionURL",
+            f"jdbc:derby:;databaseName={home / 'metastore'};create=true",
+        )
+        .config(
+            "spark.driver.extraJavaOptions",
+            "-XX:TieredStopAtLevel=1 -XX:ReservedCodeCacheSize=256m"
+            f" -Dderby.stream.error.file={home / 'derby.log'}",
+        )
+        .config("spark.sql.shuffle.partitions", "2")
+        .config("spark.default.parallelism", "2")
+        .config("spark.sql.codegen.wholeStage", "false")
+        .config("spark.sql.codegen.factoryMode", "NO_CODEGEN")
+        .config("spark.ui.enabled", "false")
+        .getOrCreate()
+    )
+    session.sparkContext.setLogLevel("ERROR")
+    try:
+        yield Lake(session, Dbt.open(Project(ROOT, folder, "spark")))
+    finally:
+        session.stop()
