@@ -86,36 +86,55 @@ stages as (
     ) as deals_and_steps
     group by kpi_name, funnel_step, step_order
 
-)
+),
 
 -- Rounded only at the end: wins by the visits they came from, not by the rate that is shown.
+forecast as (
+
+    select
+        stages.kpi_name,
+        stages.funnel_step,
+        stages.step_order,
+        stages.open_deals_count,
+        stages.given_up_deals_count,
+        stages.currencies_count,
+        win_rates.win_rate,
+        durations.median_days_to_win,
+        cast(case when stages.currencies_count = 1 then stages.open_value end as numeric(18, 2))
+            as open_value,
+        cast(
+            round(
+                1.0 * stages.weighted_count * win_rates.won_visits_count
+                / nullif(win_rates.judged_visits_count, 0), 4
+            ) as numeric(18, 4)
+        ) as expected_wins,
+        cast(
+            round(
+                case when stages.currencies_count = 1 then stages.weighted_value end
+                * win_rates.won_visits_count
+                / nullif(win_rates.judged_visits_count, 0), 2
+            ) as numeric(18, 2)
+        ) as expected_value,
+        case when stages.currencies_count = 1 then stages.currency end as currency
+    from stages
+    left join win_rates
+        on stages.kpi_name = win_rates.kpi_name
+    left join durations
+        on stages.kpi_name = durations.kpi_name
+
+)
+
 select
-    stages.kpi_name,
-    stages.funnel_step,
-    stages.step_order,
-    stages.open_deals_count,
-    stages.given_up_deals_count,
-    stages.currencies_count,
-    win_rates.win_rate,
-    durations.median_days_to_win,
-    cast(case when stages.currencies_count = 1 then stages.open_value end as numeric(18, 2))
-        as open_value,
-    cast(
-        round(
-            1.0 * stages.weighted_count * win_rates.won_visits_count
-            / nullif(win_rates.judged_visits_count, 0), 4
-        ) as numeric(18, 4)
-    ) as expected_wins,
-    cast(
-        round(
-            case when stages.currencies_count = 1 then stages.weighted_value end
-            * win_rates.won_visits_count
-            / nullif(win_rates.judged_visits_count, 0), 2
-        ) as numeric(18, 2)
-    ) as expected_value,
-    case when stages.currencies_count = 1 then stages.currency end as currency
-from stages
-left join win_rates
-    on stages.kpi_name = win_rates.kpi_name
-left join durations
-    on stages.kpi_name = durations.kpi_name
+    kpi_name,
+    funnel_step,
+    step_order,
+    open_deals_count,
+    given_up_deals_count,
+    open_value,
+    currency,
+    currencies_count,
+    win_rate,
+    median_days_to_win,
+    expected_wins,
+    expected_value
+from forecast
