@@ -13,10 +13,8 @@ durations as (
 
     select
         kpi_name,
-        cast(
-            percentile_cont(0.5) within group (
-                order by round({{ seconds_between('entered_at', 'attempt_ended_at') }} / 86400, 4)
-            ) as numeric(18, 4)
+        percentile_cont(0.5) within group (
+            order by round({{ seconds_between('entered_at', 'attempt_ended_at') }} / 86400, 4)
         ) as median_days_to_win
     from {{ ref('deal_stage_visits') }}
     where
@@ -99,7 +97,8 @@ forecast as (
         stages.given_up_deals_count,
         stages.currencies_count,
         win_rates.win_rate,
-        durations.median_days_to_win,
+        cast(round(cast(durations.median_days_to_win as numeric(18, 8)), 4) as numeric(18, 4))
+            as median_days_to_win,
         cast(case when stages.currencies_count = 1 then stages.open_value end as numeric(18, 2))
             as open_value,
         cast(

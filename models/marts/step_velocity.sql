@@ -29,25 +29,23 @@ velocities as (
         kpi_name,
         funnel_step,
         step_order,
-        cast(round(cast(percentile_cont(0.5) within group (order by days_taken) as numeric(18, 8)), 4) as numeric(18, 4))
-            as median_days,
-        cast(round(cast(percentile_cont(0.75) within group (order by days_taken) as numeric(18, 8)), 4) as numeric(18, 4))
-            as p75_days,
-        cast(round(cast(percentile_cont(0.9) within group (order by days_taken) as numeric(18, 8)), 4) as numeric(18, 4))
-            as p90_days,
+        percentile_cont(0.5) within group (order by days_taken) as median_days,
+        percentile_cont(0.75) within group (order by days_taken) as p75_days,
+        percentile_cont(0.9) within group (order by days_taken) as p90_days,
         count(*) as visits_ended_count
     from stays
     group by month, kpi_name, funnel_step, step_order
 
 )
 
+-- Rounded twice: a float just below 0.00005 is not rounded down on one database and up on another.
 select
     month,
     kpi_name,
     funnel_step,
     step_order,
     visits_ended_count,
-    median_days,
-    p75_days,
-    p90_days
+    cast(round(cast(median_days as numeric(18, 8)), 4) as numeric(18, 4)) as median_days,
+    cast(round(cast(p75_days as numeric(18, 8)), 4) as numeric(18, 4)) as p75_days,
+    cast(round(cast(p90_days as numeric(18, 8)), 4) as numeric(18, 4)) as p90_days
 from velocities

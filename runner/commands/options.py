@@ -19,6 +19,16 @@ from runner.settings.var_rules import find_rule
 Function = TypeVar("Function", bound=Callable[..., Any])
 
 
+class _Target(click.Choice[str]):
+    """A target that funnel can work on; those on Spark are dbt's alone."""
+
+    def convert(self, value: str, param: click.Parameter | None, ctx: click.Context | None) -> str:
+        if value.startswith("spark"):
+            said = f"dbt itself works on Spark: dbt build --target {value} (docs/spark.md)."
+            self.fail(said, param, ctx)
+        return super().convert(value, param, ctx)
+
+
 @dataclass(frozen=True)
 class Invocation:
     """One command as it was typed: the project it is about, and where its words go."""
@@ -48,7 +58,7 @@ def command_options(function: Callable[..., int | None]) -> Callable[..., None]:
     @click.option(
         "-t",
         "--target",
-        type=click.Choice(TARGETS),
+        type=_Target(TARGETS),
         default="local",
         show_default=True,
         envvar="FUNNEL_TARGET",

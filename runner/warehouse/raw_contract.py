@@ -22,7 +22,7 @@ ACCEPTED_TYPES: dict[ColumnType, tuple[str, ...]] = {
     "text": ("text", "character varying"),
     "timestamp": ("timestamp without time zone",),
 }
-"""What a column may be, the best first; has_declared_types.sql says the same to dbt."""
+"""What a column may be, the best first; the macro stored_types says the same to dbt."""
 
 
 @dataclass(frozen=True)

@@ -263,7 +263,10 @@ def test_names_are_unique() -> None:
 def test_every_data_test_has_been_seen_failing(warehouse: Warehouse) -> None:
     caught_by = {name for corruption in CORRUPTIONS for name in corruption.caught_by}
     tests = warehouse.data_tests
-    assert not warehouse.dbt.manifest.disabled
+    # Where the database enforces the contract there is nothing to test; test_spark.py tests it.
+    assert set(warehouse.dbt.manifest.disabled) == {
+        "test.funnel.assert_nothing_is_null_that_must_not_be"
+    }
     never = [test for test in tests if not any(fnmatchcase(test, name) for name in caught_by)]
     assert sorted(never) == []
 

@@ -142,3 +142,20 @@ def test_spark_and_postgres_agree_in_berlin_on_several_pipelines(
     both = Both(berlin, lake)
     both.run(raw, Window(date(2024, 4, 15), 31, 4))
     both.look()
+
+
+def test_an_empty_column_is_found_where_parquet_takes_it(berlin: Funnel, lake: Lake) -> None:
+    raw = nasty(Random(SEED + 2), deals=5)  # noqa: S311
+    window = Window(date(2024, 3, 31), 0, 1)
+    lake.load(raw)
+    own = {**window.dbt_vars(), "timezone": berlin.zone}
+    lake.build("staging", "daily", "monthly", "reporting", "marts", dbt_vars=own)
+    found = lake.dbt.with_vars(own).test(["assert_nothing_is_null_that_must_not_be"])
+    assert [result.status for result in found] == ["pass"]
+    table = "pipedrive_reporting.monthly_stats"
+    lake.session.sql(
+        f"insert into {table} select month, kpi_name, funnel_step, null, step_order,"
+        f" deal_days_count from {table} limit 1"
+    )
+    found = lake.dbt.with_vars(own).test(["assert_nothing_is_null_that_must_not_be"])
+    assert [(result.status, result.failures) for result in found] == [("fail", 1)]

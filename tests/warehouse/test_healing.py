@@ -178,7 +178,7 @@ def test_a_run_that_the_ledger_cannot_record_builds_nothing(built: Funnel) -> No
     )
     built.query("update pipedrive_reporting.monthly_stats set deals_count = 0")
     outcome = built("run", "--source-dt", "2024-06-30", "--no-tests")
-    assert outcome.returncode == 1
+    assert outcome.returncode == 2
     assert "full_up" in outcome.stderr
     assert closings(built, "2024-06") == 0
 
