@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from oracle import Activity, ActivityType, DealChange, Field, Pipeline, Raw, Stage, Step
+from oracle import Raw, Step
 
 from runner.project import Project
 from runner.transform.dbt_runner import Dbt
@@ -21,46 +21,31 @@ if TYPE_CHECKING:
 
 ROOT = Path(__file__).resolve().parents[2]
 
-RAW_TABLES: Mapping[str, tuple[type, dict[str, str]]] = {
-    "activity": (
-        Activity,
-        {
-            "activity_id": "bigint",
-            "type": "string",
-            "assigned_to_user": "bigint",
-            "deal_id": "bigint",
-            "done": "boolean",
-            "due_to": "timestamp",
-        },
-    ),
-    "activity_types": (
-        ActivityType,
-        {"id": "bigint", "name": "string", "active": "boolean", "type": "string"},
-    ),
-    "deal_changes": (
-        DealChange,
-        {
-            "deal_id": "bigint",
-            "change_time": "timestamp",
-            "changed_field_key": "string",
-            "new_value": "string",
-        },
-    ),
-    "fields": (
-        Field,
-        {
-            "id": "bigint",
-            "field_key": "string",
-            "name": "string",
-            "field_value_options": "string",
-        },
-    ),
-    "stages": (Stage, {"stage_id": "bigint", "stage_name": "string", "pipeline_id": "bigint"}),
-    "pipelines": (Pipeline, {"pipeline_id": "bigint", "name": "string"}),
-    "users": (
-        dict,
-        {"id": "bigint", "name": "string", "email": "string", "modified": "timestamp"},
-    ),
+RAW_TABLES: Mapping[str, dict[str, str]] = {
+    "activity": {
+        "activity_id": "bigint",
+        "type": "string",
+        "assigned_to_user": "bigint",
+        "deal_id": "bigint",
+        "done": "boolean",
+        "due_to": "timestamp",
+    },
+    "activity_types": {"id": "bigint", "name": "string", "active": "boolean", "type": "string"},
+    "deal_changes": {
+        "deal_id": "bigint",
+        "change_time": "timestamp",
+        "changed_field_key": "string",
+        "new_value": "string",
+    },
+    "fields": {
+        "id": "bigint",
+        "field_key": "string",
+        "name": "string",
+        "field_value_options": "string",
+    },
+    "stages": {"stage_id": "bigint", "stage_name": "string", "pipeline_id": "bigint"},
+    "pipelines": {"pipeline_id": "bigint", "name": "string"},
+    "users": {"id": "bigint", "name": "string", "email": "string", "modified": "timestamp"},
 }
 
 
@@ -82,7 +67,7 @@ class Lake:
             "pipelines": raw.pipelines,
         }
         self.session.sql("create schema if not exists pipedrive_raw")
-        for table, (_, columns) in RAW_TABLES.items():
+        for table, columns in RAW_TABLES.items():
             self._write(f"pipedrive_raw.{table}", columns, rows.get(table, ()), is_raw=True)
         steps = dict.fromkeys(Step._fields, "string") | {"step_order": "int"}
         self.session.sql("create schema if not exists pipedrive_staging")
