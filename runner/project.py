@@ -1,6 +1,5 @@
 """Where things are: the project's root, its home for state, and its settings."""
 
-import functools
 import os
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -8,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from runner.errors import FunnelError
+from runner.settings.declared_vars import read_declared_vars
 from runner.settings.var_rules import parse_var
 
 PRODUCTION_TARGETS = ("local", "prod")
@@ -59,7 +59,7 @@ class Project:
         Raises:
             FunnelError: It breaks the rule for this var.
         """
-        declared = _declared_vars(self.root)
+        declared = read_declared_vars(self.root)
         return parse_var(name, self.overrides.get(name, declared.get(name)))
 
     @property
@@ -83,7 +83,7 @@ class Project:
         return self._optional_var("pipedrive_url")
 
     def _optional_var(self, name: str) -> str | None:
-        value = self.overrides.get(name, _declared_vars(self.root)[name])
+        value = self.overrides.get(name, read_declared_vars(self.root)[name])
         return None if value is None else str(parse_var(name, value))
 
     def schema(self, custom_schema: str) -> str:
@@ -103,7 +103,7 @@ class Project:
         Raises:
             FunnelError: It is another's, or a schema that is built.
         """
-        own = self.schema(_declared_vars(self.root)["raw_schema"])
+        own = self.schema(read_declared_vars(self.root)["raw_schema"])
         is_another = self.target not in PRODUCTION_TARGETS and self.raw_schema != own
         if is_another or self.raw_schema in map(self.schema, (*BUILT_SCHEMAS, LANDING)):
             raise FunnelError(
@@ -129,13 +129,6 @@ def find_root() -> Path:
         f"no funnel project in {here} or any folder above it",
         hint="Change into the folder that holds dbt_project.yml.",
     )
-
-
-@functools.cache
-def _declared_vars(root: Path) -> dict[str, Any]:
-    import yaml
-
-    return dict(yaml.safe_load((root / "dbt_project.yml").read_text())["vars"])
 
 
 def _is_project(folder: Path) -> bool:

@@ -2,6 +2,7 @@
 
 import os
 import sys
+from collections.abc import Sequence
 from dataclasses import asdict, replace
 from typing import TYPE_CHECKING, TextIO
 
@@ -11,11 +12,12 @@ from runner.commands.options import Invocation, command_options
 from runner.console import Console, write_file
 from runner.errors import FunnelError
 from runner.project import Project
+from runner.settings.declared_vars import replace_list
 from runner.settings.env_file import find_env_file, write_env_file
 from runner.settings.environment import environment
 
 if TYPE_CHECKING:
-    from runner.extract.proposal import Proposal
+    from runner.extract.proposal import Offer, Proposal
 
 _TOKENS = ("PIPEDRIVE_API_TOKEN", "PIPEDRIVE_ACCESS_TOKEN")
 _SERVER = {"PGHOST": "localhost", "PGPORT": "5432", "PGUSER": None, "PGDATABASE": None}
@@ -30,15 +32,26 @@ _SERVER = {"PGHOST": "localhost", "PGPORT": "5432", "PGUSER": None, "PGDATABASE"
     help="File with the token, - for stdin; never an option, which other users could see."
     "  [default: PIPEDRIVE_API_TOKEN or PIPEDRIVE_ACCESS_TOKEN, else asked for]",
 )
+@click.option(
+    "--pipeline",
+    "pipelines",
+    multiple=True,
+    metavar="NAME",
+    help="Count this pipeline only; give it more than once for several.  [default: as now]",
+)
 @click.option("--replace-steps", is_flag=True, help="Write seeds/funnel_steps.csv without asking.")
 @command_options
 def init(
     invocation: Invocation,
     company: str | None,
     token_file: TextIO | None,
+    pipelines: tuple[str, ...],
     replace_steps: bool,
 ) -> None:
     """Connect a Pipedrive account: check token and database, write .env, propose the funnel.
+
+    Which pipelines count is the var pipelines in dbt_project.yml; seeds/funnel_steps.csv has the
+    steps.
 
     Asks on a terminal for what no option and no variable says. Ends with funnel extract --dry-run.
 
@@ -47,7 +60,7 @@ def init(
     from runner.extract.account import find_account
     from runner.extract.api import Api, asking
     from runner.extract.extract import ExtractOptions, extract
-    from runner.extract.proposal import read_proposal
+    from runner.extract.proposal import read_offer
     from runner.warehouse.connection import open_warehouse
 
     console, project = invocation.console, _choose_target(invocation.project)
@@ -62,11 +75,18 @@ def init(
         with open_warehouse(project):
             console.say(f"The database of target {project.target} is there")
         with asking():
-            proposal = read_proposal(api, present.splitlines()[0].split(","))
+            offer = read_offer(api)
+        counted = _choose_pipelines(pipelines, offer, project, console)
+        proposal = offer.propose(present.splitlines()[0].split(","), counted)
+        vars_file = project.root / "dbt_project.yml"
+        declared = replace_list(vars_file.read_text(encoding="utf-8"), "pipelines", counted)
         env_file = find_env_file(project.root)
         if env_file:
             write_env_file(env_file, variables)
             console.say(f"Wrote {env_file}, for your eyes only")
+        if counted != project.var("pipelines"):
+            write_file(vars_file, declared.encode())
+            console.say(f"Wrote the var pipelines to {vars_file}")
         is_written = proposal.text == present or _may_write(proposal, console, replace_steps)
         if is_written:
             write_file(steps_file, proposal.text.encode())
@@ -78,6 +98,8 @@ def init(
     )
     document = {
         "env_file": str(env_file) if env_file else None,
+        "pipelines": list(offer.pipelines.values()),
+        "counted_pipelines": counted,
         "steps_written": is_written,
         "steps": proposal.text.splitlines(),
         "types": proposal.types,
@@ -129,6 +151,34 @@ def _ask(variable: str, label: str, *, default: str | None = None, is_secret: bo
             hint="Set it, or see `funnel init --help`.",
         )
     return default
+
+
+def _choose_pipelines(
+    asked: Sequence[str], offer: "Offer", project: Project, console: Console
+) -> list[str]:
+    """Return what the var pipelines is to be: as asked, else as a person says, else as it is."""
+    if asked:
+        return offer.find_pipelines(asked)
+    present: list[str] = project.var("pipelines")
+    if len(offer.pipelines) == 1:
+        return present
+    names = ", ".join(offer.pipelines.values())
+    if not sys.stdin.isatty():
+        count = f"{', '.join(present)} count" if present else "all count"
+        console.say(f"Pipelines of the account: {names}; {count}. --pipeline NAME chooses.")
+        return present
+
+    def read(answer: str) -> list[str]:
+        try:
+            is_all = answer.strip().casefold() == "all"
+            return [] if is_all else offer.find_pipelines(answer.split(","))
+        except FunnelError as error:
+            raise click.BadParameter(f"{error.message}. {error.hint}") from error
+
+    text = f"Pipelines that count, of {names}"
+    default = ", ".join(present) or "all"
+    chosen: list[str] = click.prompt(text, default=default, value_proc=read, err=True)
+    return chosen
 
 
 def _may_write(proposal: "Proposal", console: Console, replace_steps: bool) -> bool:

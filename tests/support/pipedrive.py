@@ -11,7 +11,7 @@ import random
 import threading
 import time
 from collections import Counter, deque
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
@@ -352,27 +352,28 @@ class Server:
     def route(self, path: str, query: dict[str, str]) -> tuple[int, Json]:
         """Return the answer of an endpoint."""
         account = self.account
-        asked = {int(each) for each in query.get("ids", "").split(",") if each}
-        deals = [
-            deal
-            for deal in account.deals.values()
-            if not deal.is_forgotten and (not asked or deal.id in asked - self.gone_meanwhile)
-        ]
         if path.startswith("/api/v1/deals/"):
-            *_, identity, what = path.split("/")
-            deal = account.deals.get(int(identity))
-            if deal is None or deal.is_deleted or deal.id in self.gone_meanwhile:
-                return 404, {"success": False, "error": "Deal not found"}
-            return 200, self.flow(deal, query) if what == "flow" else self.changelog(deal, query)
+            return self.history(path, query)
+        asked = {int(each) for each in query.get("ids", "").split(",") if each}
+        if path in ("/api/v2/deals", "/api/v2/deals/archived"):
+            return 200, page(
+                [
+                    deal
+                    for deal in account.deals.values()
+                    if deal.is_archived == path.endswith("archived")
+                    and not deal.is_forgotten
+                    and (not asked or deal.id in asked - self.gone_meanwhile)
+                ],
+                query,
+                lambda deal: self.as_listed.get(deal.id) or show_deal(deal),
+            )
+        if path == "/api/v2/activities":
+            return 200, page(
+                list(account.activities.values()),
+                query,
+                lambda each: {**vars(each), "subject": "private", "busy": None},
+            )
         lists: dict[str, list[Json]] = {
-            "/api/v2/deals": [
-                self.as_listed.get(d.id, show_deal(d)) for d in deals if not d.is_archived
-            ],
-            "/api/v2/deals/archived": [show_deal(d) for d in deals if d.is_archived],
-            "/api/v2/activities": [
-                {**vars(each), "subject": "private", "busy": None}
-                for each in account.activities.values()
-            ],
             "/api/v2/stages": [
                 {"id": key, "name": name, "pipeline_id": pipeline, "update_time": None}
                 for key, (name, pipeline) in STAGES.items()
@@ -409,6 +410,14 @@ class Server:
         if path in unpaged:
             return 200, {"success": True, "data": unpaged[path]}
         return 404, {"success": False, "error": "unknown"}
+
+    def history(self, path: str, query: dict[str, str]) -> tuple[int, Json]:
+        """Return the answer about one deal."""
+        *_, identity, what = path.split("/")
+        deal = self.account.deals.get(int(identity))
+        if deal is None or deal.is_deleted or deal.id in self.gone_meanwhile:
+            return 404, {"success": False, "error": "Deal not found"}
+        return 200, self.flow(deal, query) if what == "flow" else self.changelog(deal, query)
 
     def changelog(self, deal: Deal, query: dict[str, str]) -> Json:
         """Return the log of a deal, newest first, some rows twice."""
@@ -486,13 +495,15 @@ def show_log(deal: Deal) -> list[Json]:
     ]
 
 
-def page(rows: list[Json], query: dict[str, str]) -> Json:
-    """Return the page that a cursor asks for."""
+def page(
+    rows: Sequence[Any], query: dict[str, str], show: Callable[[Any], Json] = lambda row: row
+) -> Json:
+    """Return the page that a cursor asks for, of rows as Pipedrive shows them."""
     begin, limit = int(query.get("cursor", 0)), min(int(query.get("limit", 100)), 500)
     following = begin + limit if begin + limit < len(rows) else None
     return {
         "success": True,
-        "data": rows[begin : begin + limit],
+        "data": [show(row) for row in rows[begin : begin + limit]],
         "additional_data": {"next_cursor": following and str(following)},
     }
 

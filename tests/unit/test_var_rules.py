@@ -12,6 +12,7 @@ from homes import ROOT
 from runner.errors import FunnelError
 from runner.months.window import Window
 from runner.project import Project
+from runner.settings.declared_vars import replace_list
 from runner.settings.var_rules import find_rule, parse_var, read_table
 
 DECLARED = yaml.safe_load((ROOT / "dbt_project.yml").read_text())["vars"]
@@ -119,3 +120,25 @@ def test_the_window_has_the_same_limits() -> None:
         for outside in (rule.at_least - 1, rule.at_most + 1):
             with pytest.raises(FunnelError, match=f"var {name} must be an integer from"):
                 Window(source_dt, **{name: outside})
+
+
+@pytest.mark.parametrize(
+    ("before", "after"),
+    [
+        ("[]  # names", '["A \\"b\\"", "7"]  # names'),
+        ("['x]', y]", '["A \\"b\\"", "7"]'),
+        ('["x\\"]#", "y"] # names', '["A \\"b\\"", "7"] # names'),
+    ],
+)
+def test_a_list_is_replaced_in_its_line(before: str, after: str) -> None:
+    text = "name: funnel\nvars:\n    months: 3  # pipelines: []\n    pipelines: {}\n\n# the end\n"
+    replaced = replace_list(text.replace("{}", before), "pipelines", ['A "b"', "7"])
+    assert replaced == text.replace("{}", after)
+
+
+def test_a_list_in_another_form_is_left_to_a_person() -> None:
+    for text in ("vars:\n    pipelines:\n        - x\n", "vars: {pipelines: []}\n"):
+        with pytest.raises(FunnelError, match="cannot write the var pipelines"):
+            replace_list(text, "pipelines", ["y"])
+    with pytest.raises(FunnelError, match="must be a list of texts"):
+        replace_list("vars:\n    pipelines: []\n", "pipelines", ["two\nlines"])

@@ -12,6 +12,7 @@ import sys
 import time
 from collections.abc import Iterator
 from dataclasses import replace
+from datetime import date, datetime
 from pathlib import Path
 
 import pytest
@@ -20,6 +21,7 @@ from pipedrive import API_TOKEN, COMPANY, STAGES, Account, Server, serve
 from servers import TcpPostgres
 
 QUICK = ("--burst", "500")
+QUICKLY = ("--no-tests", "--no-freshness")
 
 
 @pytest.fixture
@@ -48,6 +50,10 @@ def steps(fresh: Funnel) -> list[dict[str, str]]:
         return list(csv.DictReader(file))
 
 
+def declared(fresh: Funnel) -> str:
+    return (fresh.directory / "dbt_project.yml").read_text()
+
+
 OPTIONS = ("--company", COMPANY, "--token-file", "token")
 
 
@@ -59,6 +65,9 @@ def test_without_a_terminal_it_takes_options_and_replaces_nothing(
     document = json.loads(outcome.stdout)
     assert not document["steps_written"]
     assert steps(fresh) == before
+    assert document["pipelines"] == ["Sales", "Renewals"]
+    assert "Pipelines of the account: Sales, Renewals; all count." in outcome.stderr
+    assert declared(fresh) == (ROOT / "dbt_project.yml").read_text()
     assert document["types"] == ["call", "meeting", "sc_2", "email"]
     assert document["extract"]["waiting_deals"] == 5
     env_file = fresh.directory / ".env"
@@ -93,6 +102,35 @@ def test_the_stages_of_the_account_become_steps(fresh: Funnel) -> None:
     assert env_file.read_text().count("PIPEDRIVE_COMPANY") == 1
 
 
+def test_pipelines_that_are_chosen_are_all_that_the_next_run_counts(
+    fresh: Funnel, server: Server
+) -> None:
+    packages = ("packages", "packages.yml", "dbt_packages")
+    for part in ("macros", "models", "tests", "profiles.yml", *packages):
+        (fresh.directory / part).symlink_to(ROOT / part)
+    for deal, stage in zip(server.account.deals.values(), (1, 1, 11, 11, 11), strict=True):
+        pipeline = STAGES[stage][1]
+        moment = datetime(2024, 6, 20, deal.id)
+        deal.change(moment, stage_id=5, pipeline_id=1)
+        deal.change(moment, stage_id=stage, pipeline_id=pipeline)
+    fresh.done("init", *OPTIONS, "--pipeline", "renewals", "--pipeline", "2", "--replace-steps")
+    changed = 'pipelines: ["Renewals", "2"]  # names or numbers'
+    assert declared(fresh) == (ROOT / "dbt_project.yml").read_text().replace(
+        "pipelines: []  # names or numbers", changed
+    )
+    assert [row["source_name"] for row in steps(fresh)] == ["Lead Generation", "Renewal/Expansion"]
+    fresh.done("run", "--extract", *QUICK, "--source-dt", "2024-06-30", "--months", "1", *QUICKLY)
+    counted = "select cast(month as date), deals_count from pipedrive_reporting.monthly_stats"
+    assert fresh.query(f"{counted} where funnel_step = '1' order by 1")[-1] == (date(2024, 6, 1), 3)
+    # Once more: what is chosen is kept until somebody chooses otherwise.
+    document = json.loads(fresh.done("init", *OPTIONS, "--json").stdout)
+    assert document["counted_pipelines"] == ["Renewals", "2"]
+    assert document["steps_written"]  # they are there already
+    refused = fresh("init", *OPTIONS, "--pipeline", "Nowhere")
+    assert (refused.returncode, "no pipeline nowhere" in refused.stderr) == (2, True)
+    assert changed in declared(fresh)
+
+
 def test_what_is_wrong_is_said_before_anything_is_written(fresh: Funnel) -> None:
     (fresh.directory / "token").write_text("wrong")
     refused = fresh("init", *OPTIONS)
@@ -119,7 +157,7 @@ def test_a_line_that_is_no_variable_is_named(fresh: Funnel) -> None:
 
 def test_a_terminal_is_asked(fresh: Funnel) -> None:
     master, slave = pty.openpty()
-    answers = iter(["local", COMPANY, API_TOKEN, "y"])
+    answers = iter(["local", COMPANY, API_TOKEN, "sale", "sales, 1", "y"])
     command = subprocess.Popen(
         [sys.executable, "-m", "runner.cli", "init"],
         stdin=slave,
@@ -132,7 +170,10 @@ def test_a_terminal_is_asked(fresh: Funnel) -> None:
     os.close(slave)
     said = ""
     deadline = time.monotonic() + 120
-    questions = ["Database: local", "Company", "API token", "Replace seeds/funnel_steps.csv"]
+    questions = [
+        *("Database: local", "Company", "API token", "Pipelines that count, of Sales, Renewals"),
+        *("the account has no pipeline sale. It has Sales and Renewals.", "Replace seeds/funnel"),
+    ]
     try:
         while time.monotonic() < deadline:
             try:
@@ -150,7 +191,8 @@ def test_a_terminal_is_asked(fresh: Funnel) -> None:
     assert API_TOKEN not in said
     assert API_TOKEN in (fresh.directory / ".env").read_text()
     assert steps(fresh)[0]["kpi_name"] == "Lead Generation"
-    assert len({row["kpi_name"] for row in steps(fresh)}) == 8
+    assert len({row["kpi_name"] for row in steps(fresh)}) == 7  # without those of Renewals
+    assert 'pipelines: ["Sales", "1"]' in declared(fresh)
 
 
 def test_a_database_of_ones_own_is_kept_too(fresh: Funnel) -> None:
