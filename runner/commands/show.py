@@ -117,10 +117,9 @@ def show(
             seen = of_pipeline(seen, pipeline)
         if names:
             seen = replace(seen, names=read_owner_names(connection, project))
-    if history and history.begin:
-        console.warn(
-            f"the history of deals is complete {history.describe()}; other months may lack deals"
-        )
+    if history and (history.begin or history.unread_deals):
+        other = "; other months may lack deals" if history.begin else ""
+        console.warn(f"the history of deals is complete {history.describe()}{other}")
     if as_csv and seen.warning:
         console.warn(seen.warning)
     text = csv_view(shown, seen, raw=raw) if as_csv else draw_view(shown, seen, terminal_width())

@@ -44,7 +44,10 @@ CHUNK = 250
 """Deals whose logs are written at a time: what a kill can lose."""
 
 _FAILURES = 5
-"""Deals in a row that cannot be read: then no other could be either."""
+"""Deals in a row that cannot be read: then no other could be either, or only old ones are left."""
+
+_NAMED = 10
+"""Deals that could not be read whose numbers are said."""
 
 _EVER = datetime(1, 1, 1)  # noqa: DTZ001 - as the landing tables have it, in UTC without a zone
 _ALL = "open,won,lost,deleted"
@@ -103,6 +106,7 @@ class Summary:
         unproven_deals: Deals whose log is not whole, neither in the changelog nor in the flow.
         failed_deals: Deals whose history could not be read, among those that wait.
         failure: Why the first of them could not.
+        unread_deals: All deals that could not be read as they are, by this extract or before.
         vanished_rows: Deals and activities that are kept, although the account has them no more.
         is_swept: Whether the budget was enough for the sweep, without which nothing is written.
         complete_until: Through when the history of all deals is known.
@@ -117,6 +121,7 @@ class Summary:
     unproven_deals: int = 0
     failed_deals: int = 0
     failure: str = ""
+    unread_deals: tuple[int, ...] = ()
     vanished_rows: int = 0
     is_swept: bool = True
     complete_until: datetime | None = None
@@ -149,8 +154,13 @@ class Summary:
         if self.unproven_deals:
             text += f" Pipedrive gives no whole history of {plural(self.unproven_deals, 'deal')}."
         if self.complete_until:
-            completeness = Completeness(self.complete_until, self.complete_from)
+            unread = len(self.unread_deals)
+            completeness = Completeness(self.complete_until, self.complete_from, unread)
             text += f" The history is complete {completeness.describe()}."
+        if self.unread_deals:
+            numbers = [f"{deal_id}" for deal_id in self.unread_deals[:_NAMED]]
+            more = f", of {len(self.unread_deals):,}" if len(self.unread_deals) > _NAMED else ""
+            text += f" Not read: {', '.join(numbers)}{more}."
         return text
 
     @property
@@ -166,7 +176,8 @@ class Summary:
         which = ", the first" if self.failed_deals > 1 else ""
         return (
             f"The history of {deals} could not be read{which} because {self.failure}. All else "
-            "was read and is kept; the next extract asks again."
+            "was read and is kept. The next extract asks again; after three failures once a week, "
+            "or when the deal has changed."
         )
 
 
@@ -210,6 +221,10 @@ def extract_into(
         FunnelError: As `extract`.
     """
     return _Extract(project, account, connection, options, console).run()
+
+
+class _OnlyFailuresLeft(Exception):  # noqa: N818 - nothing more failed than before
+    """The deals that are left could not be read before either."""
 
 
 class _Extract:
@@ -264,9 +279,11 @@ class _Extract:
         waiting = self._read_logs()
         self.raw.analyze()
         until, begin = self.landing.find_complete(self.started_at, self.since)
+        unread = tuple(self.landing.find_unread())
         summary = self._summary(
             waiting_deals=waiting,
             unproven_deals=self.landing.count_unproven(),
+            unread_deals=unread,
             vanished_rows=vanished,
             complete_until=until,
             complete_from=begin,
@@ -280,6 +297,7 @@ class _Extract:
                 requests=summary.requests,
                 tokens=summary.tokens,
                 waiting_deals=waiting,
+                unread_deals=len(unread),
             )
         return summary
 
@@ -346,17 +364,21 @@ class _Extract:
         with self.console.bar("Reading the history of deals", len(due)) as progress:
             for chunk in _in_chunks(due, CHUNK):
                 logs: dict[int, Log] = {}
-                stopped: BudgetSpent | FunnelError | None = None
+                failed: list[DueDeal] = []
+                stopped: Exception | None = None
                 try:
                     for deal in chunk:
                         if log := self._read_log(deal):
                             logs[deal.id] = log
                             found += 1
+                        else:
+                            failed.append(deal)
+                            self._judge_failures(deal)
                         if progress:
                             progress(1, f"{self.api.spent:,} tokens")
-                except (BudgetSpent, FunnelError) as reason:
+                except (BudgetSpent, _OnlyFailuresLeft, FunnelError) as reason:
                     stopped = reason
-                self._write_logs(logs)
+                self._write_logs(logs, failed)
                 if isinstance(stopped, FunnelError):
                     raise stopped
                 if stopped:
@@ -370,18 +392,25 @@ class _Extract:
         except PathError as error:
             self.failures.append(error)
             self.failures_in_a_row += 1
-            if self.failures_in_a_row == _FAILURES:
-                raise
             return None
         self.failures_in_a_row = 0
         return log
 
-    def _write_logs(self, logs: dict[int, Log]) -> None:
-        if not logs:
-            return
+    def _judge_failures(self, deal: DueDeal) -> None:
+        """Stop after many in a row: with an error, unless only deals that failed before are left.
+
+        Raises:
+            PathError, _OnlyFailuresLeft: That is so.
+        """
+        if self.failures_in_a_row == _FAILURES:
+            raise _OnlyFailuresLeft if deal.has_failed else self.failures[-1]
+
+    def _write_logs(self, logs: dict[int, Log], failed: list[DueDeal]) -> None:
         with self.connection, self.connection.cursor() as cursor:
-            self.landing.write_logs(cursor, logs, self.started_at.replace(tzinfo=None))
-            self.raw.write_changes(cursor, list(logs))
+            self.landing.write_failures(cursor, failed)
+            if logs:
+                self.landing.write_logs(cursor, logs, self.started_at.replace(tzinfo=None))
+                self.raw.write_changes(cursor, list(logs))
 
     def _summary(self, **values: Any) -> Summary:  # noqa: ANN401 - those of a summary
         failure = self.failures[0].message if self.failures else ""

@@ -20,6 +20,10 @@ _SUSPICIOUS_SHARE = 0.2
 _SUSPICIOUS_COUNT = 50
 """More than both of them do not vanish in a day: rather the token's user sees less than before."""
 
+_OFTEN = 3
+_LATER = timedelta(days=7)
+"""A deal that could not be read so often since it changed is asked for again so much later."""
+
 Log = tuple[list[Change], bool]
 """The changes of a deal, oldest first, and whether they are whole."""
 
@@ -30,21 +34,25 @@ class DueDeal(NamedTuple):
     id: int
     stage_id: int | None
     update_time: datetime
+    has_failed: bool = False
+    """Whether it could not be read before, as it is."""
 
 
 @dataclass(frozen=True)
 class Entity:
-    """A landing table with a row for each thing that a sweep sees.
+    """A landing table; most have a row for each thing that a sweep sees.
 
     Args:
         table: Its name.
-        columns: Names and types; the first is the key.
+        columns: Names and types.
+        key: The names of the columns that are its key.
         when_gone: What happens to a row that a sweep does not see: it is deleted, marked, or kept
             for its name.
     """
 
     table: str
     columns: tuple[tuple[str, str], ...]
+    key: str
     when_gone: str = "delete"
 
     @property
@@ -58,9 +66,13 @@ class Entity:
         return sql.Identifier("pg_temp", f"seen_{self.table}")
 
 
+def _columns(text: str) -> tuple[tuple[str, str], ...]:
+    name_and_kind = (column.split(maxsplit=1) for column in text.split(", "))
+    return tuple((name, kind) for name, kind in name_and_kind)
+
+
 def _entity(table: str, columns: str, when_gone: str = "delete") -> Entity:
-    pairs = (column.split() for column in columns.split(","))
-    return Entity(table, tuple((name, kind) for name, kind in pairs), when_gone)
+    return Entity(table, _columns(columns), columns.partition(" ")[0], when_gone)
 
 
 DEALS = _entity(
@@ -85,22 +97,36 @@ USERS = _entity("users", "id bigint, name text, email text, modified timestamp")
 ENTITIES = (PIPELINES, STAGES, FIELDS, ACTIVITY_TYPES, USERS, DEALS, ACTIVITIES)
 
 # The log of a deal is known up to `log_of`; it is due where the deal has changed since.
-_OTHER_TABLES = {
-    "deal_changelog": """
-        create table {schema}.deal_changelog (
-            deal_id bigint not null, place integer not null, changed_at timestamp not null,
-            field_key text not null, old_value text, new_value text,
-            primary key (deal_id, place)
-        )
-    """,
-    "extracts": """
-        create table {schema}.extracts (
-            started_at timestamptz primary key, finished_at timestamptz, company text not null,
-            raw_schema text not null, complete_until timestamptz,
-            complete_from timestamptz, requests integer, tokens integer, waiting_deals integer
-        )
-    """,
-}
+_MORE_COLUMNS = {DEALS: _columns("log_of timestamp, is_whole boolean")}
+_OTHER_TABLES = (
+    Entity(
+        "deal_changelog",
+        _columns(
+            "deal_id bigint, place integer, changed_at timestamp not null, "
+            "field_key text not null, old_value text, new_value text"
+        ),
+        key="deal_id, place",
+    ),
+    # What counts is a failure to read the deal as it is: it has the deal's `update_time`.
+    _entity(
+        "failed_deals",
+        "deal_id bigint, update_time timestamp not null, failures integer not null, "
+        "failed_at timestamptz not null",
+    ),
+    _entity(
+        "extracts",
+        "started_at timestamptz, finished_at timestamptz, company text not null, "
+        "raw_schema text not null, complete_until timestamptz, complete_from timestamptz, "
+        "requests integer, tokens integer, waiting_deals integer, unread_deals integer",
+    ),
+)
+
+_DUE = """
+    from {deals} as deals
+    left join {failed_deals} as failed
+        on failed.deal_id = deals.id and failed.update_time = deals.update_time
+    where deals.status <> 'deleted' and deals.log_of is distinct from deals.update_time
+"""
 
 
 @dataclass(frozen=True)
@@ -133,25 +159,31 @@ class Landing:
             return cursor.fetchone() == (True,)
 
     def create(self, entities: Iterable[Entity] = ENTITIES) -> None:
-        """Create what is not there yet."""
+        """Create what is not there yet, in tables of an earlier version the columns too."""
         create_schema(self.connection, self.schema)
-        schema = sql.Identifier(self.schema)
+        for entity in (*entities, *_OTHER_TABLES):
+            table = self.name(entity.table)
+            wanted = (*entity.columns, *_MORE_COLUMNS.get(entity, ()))
+            present = self._find_columns(entity.table)
+            missing = [column for column in wanted if column[0] not in present]
+            statement = sql.SQL("create table {} ({}, primary key ({})) ").format(
+                table, _declare(wanted), sql.SQL(entity.key)
+            )
+            if present:
+                added = (sql.SQL("add column {}").format(_declare([each])) for each in missing)
+                statement = sql.SQL("alter table {} {}").format(table, sql.SQL(", ").join(added))
+            if missing:
+                with self.connection.cursor() as cursor:
+                    cursor.execute(statement)
+
+    def _find_columns(self, table: str) -> set[str]:
+        query = """
+            select attname from pg_attribute
+            where attrelid = to_regclass(%s) and attnum > 0 and not attisdropped
+        """
         with self.connection.cursor() as cursor:
-            for entity in entities:
-                if table_exists(self.connection, self.schema, entity.table):
-                    continue
-                more = sql.SQL(", log_of timestamp, is_whole boolean")
-                cursor.execute(
-                    sql.SQL("create table {} ({}{}, primary key ({}))").format(
-                        self.name(entity.table),
-                        _declare(entity),
-                        more if entity is DEALS else sql.SQL(""),
-                        entity.names[0],
-                    )
-                )
-            for table, statement in _OTHER_TABLES.items():
-                if not table_exists(self.connection, self.schema, table):
-                    cursor.execute(sql.SQL(statement).format(schema=schema))
+            cursor.execute(query, (self.name(table).as_string(cursor),))
+            return {name for (name,) in cursor.fetchall()}
 
     def see(self, entity: Entity, pages: Iterable[Iterable[Sequence[object]]]) -> int:
         """Keep what a sweep sees until `merge`; return how many rows that are."""
@@ -159,7 +191,7 @@ class Landing:
         with self.connection.cursor() as cursor:
             cursor.execute(
                 sql.SQL("create temporary table if not exists {} ({})").format(
-                    sql.Identifier(entity.seen.strings[-1]), _declare(entity)
+                    sql.Identifier(entity.seen.strings[-1]), _declare(entity.columns)
                 )
             )
             insert = sql.SQL("insert into {} values %s").format(entity.seen)
@@ -239,30 +271,51 @@ class Landing:
         """Return how many of the deals seen have a log that is due, before anything is written."""
         query = (
             "select count(distinct id) from {seen} as seen "
-            "where status <> 'deleted' and update_time >= %s"
+            "where status <> 'deleted' and update_time >= %(since)s"
         )
         if table_exists(self.connection, self.schema, "deals"):
             query += """ and not exists (
-                select from {table} as stored
+                select from {deals} as stored
                 where stored.id = seen.id and stored.log_of is not distinct from seen.update_time
             )"""
+        if table_exists(self.connection, self.schema, "failed_deals"):
+            query += """ and not exists (
+                select from {failed_deals} as failed
+                where
+                    failed.deal_id = seen.id and failed.update_time = seen.update_time
+                    and failures >= %(often)s and failed_at > now() - %(later)s
+            )"""
         with self.connection.cursor() as cursor:
-            cursor.execute(
-                sql.SQL(query).format(seen=DEALS.seen, table=self.name("deals")), (since,)
-            )
+            values = {"since": since, "often": _OFTEN, "later": _LATER}
+            cursor.execute(self._sql(query, seen=DEALS.seen), values)
             (count,) = cursor.fetchone() or (0,)
             return int(count)
 
     def find_due(self, since: datetime) -> list[DueDeal]:
-        """Return the deals changed since then whose log is due, those changed last first."""
-        query = """
-            select id, stage_id, update_time from {}
-            where status <> 'deleted' and log_of is distinct from update_time and update_time >= %s
-            order by update_time desc, id desc
+        """Return the deals changed since then whose log is due.
+
+        Those changed last come first, and those that could not be read before at the end.
         """
+        query = f"""
+            select id, stage_id, deals.update_time, failures is not null {_DUE}
+            and deals.update_time >= %s
+            and not coalesce(failures >= %s and failed_at > now() - %s, false)
+            order by failed_at nulls first, deals.update_time desc, id desc
+        """  # noqa: S608 - only a part of it, written here
         with self.connection.cursor() as cursor:
-            cursor.execute(sql.SQL(query).format(self.name("deals")), (since,))
+            cursor.execute(self._sql(query), (since, _OFTEN, _LATER))
             return [DueDeal(*row) for row in cursor.fetchall()]
+
+    def find_unread(self) -> list[int]:
+        """Return the deals whose log is due and could not be read, whenever that was tried last."""
+        query = f"select id {_DUE} and failures is not null order by id"  # noqa: S608 - as above
+        with self.connection.cursor() as cursor:
+            cursor.execute(self._sql(query))
+            return [deal_id for (deal_id,) in cursor.fetchall()]
+
+    def _sql(self, query: str, **names: sql.Composable) -> sql.Composed:
+        tables = {table: self.name(table) for table in ("deals", "failed_deals")}
+        return sql.SQL(query).format(**tables, **names)
 
     def find_complete(
         self, started_at: datetime, since: datetime
@@ -271,21 +324,20 @@ class Landing:
 
         What happened to a deal whose log is due is unknown from `log_of`, or its creation, to
         `update_time`. A deal left out by `since` has no history, but no event later than that.
+        Deals that could not be read are left out: they are named, and may never be readable.
         """
-        query = """
+        query = f"""
             select
                 least(
                     %(now)s,
-                    min(coalesce(log_of, add_time)) filter (where update_time >= %(since)s)
+                    min(coalesce(log_of, add_time)) filter (where deals.update_time >= %(since)s)
                     at time zone 'UTC'
                 ),
-                max(update_time) at time zone 'UTC'
-            from {} where status <> 'deleted' and log_of is distinct from update_time
-        """
+                max(deals.update_time) at time zone 'UTC'
+            {_DUE} and failures is null
+        """  # noqa: S608 - as above
         with self.connection.cursor() as cursor:
-            cursor.execute(
-                sql.SQL(query).format(self.name("deals")), {"now": started_at, "since": since}
-            )
+            cursor.execute(self._sql(query), {"now": started_at, "since": since})
             until, complete_from = cursor.fetchone() or (started_at, None)
         return until, complete_from
 
@@ -315,6 +367,20 @@ class Landing:
         """).format(self.name("deals"), sql.Literal(now - _SETTLED_AFTER))
         states = [(deal_id, whole) for deal_id, (_, whole) in logs.items()]
         execute_values(cursor, update.as_string(cursor), states, page_size=1000)
+        forget = sql.SQL("delete from {} where deal_id = any(%s)")
+        cursor.execute(forget.format(self.name("failed_deals")), (list(logs),))
+
+    def write_failures(self, cursor: Cursor, deals: Iterable[DueDeal]) -> None:
+        """Write down deals that could not be read, and how often since they have changed."""
+        insert = sql.SQL("""
+            insert into {} as failed values %s on conflict (deal_id) do update set
+                failures = case
+                    when failed.update_time = excluded.update_time then failed.failures + 1 else 1
+                end,
+                update_time = excluded.update_time, failed_at = excluded.failed_at
+        """).format(self.name("failed_deals"))
+        rows = [(deal.id, deal.update_time) for deal in deals]
+        execute_values(cursor, insert.as_string(cursor), rows, "(%s, %s, 1, clock_timestamp())")
 
     def record(self, cursor: Cursor, started_at: datetime, **values: object) -> None:
         """Write down what an extract has done so far."""
@@ -341,8 +407,7 @@ def is_suspicious(gone: int, known: int) -> bool:
     return gone > max(_SUSPICIOUS_COUNT, _SUSPICIOUS_SHARE * known)
 
 
-def _declare(entity: Entity) -> sql.Composed:
+def _declare(columns: Iterable[tuple[str, str]]) -> sql.Composed:
     return sql.SQL(", ").join(
-        sql.SQL("{} {}").format(sql.Identifier(name), sql.SQL(kind))
-        for name, kind in entity.columns
+        sql.SQL("{} {}").format(sql.Identifier(name), sql.SQL(kind)) for name, kind in columns
     )

@@ -8,7 +8,7 @@ from psycopg2.extensions import connection as Connection  # noqa: N812 - a class
 
 from runner.project import LANDING, Project
 from runner.warehouse.connection import reading
-from runner.words import minute
+from runner.words import minute, plural
 
 
 @dataclass(frozen=True)
@@ -18,13 +18,20 @@ class Completeness:
     Args:
         until: Through when it is.
         begin: From when on it is again, where something is missing before.
+        unread_deals: How many deals are left out, which could not be read.
     """
 
     until: datetime
     begin: datetime | None
+    unread_deals: int = 0
 
     def describe(self) -> str:
         """Return that as the end of a sentence that begins with 'history complete'."""
+        unread = plural(self.unread_deals, "deal")
+        without = f", without {unread} that could not be read" if self.unread_deals else ""
+        return self._describe_time() + without
+
+    def _describe_time(self) -> str:
         until = minute(self.until.astimezone(timezone.utc))
         if self.begin is None:
             return f"through {until}"
@@ -48,10 +55,14 @@ def read_completeness(connection: Connection, project: Project) -> Completeness 
             return None
         cursor.execute(
             sql.SQL("""
-                select complete_until, complete_from from {}
+                select
+                    complete_until,
+                    cast(to_jsonb(extracts) ->> 'complete_from' as timestamptz),
+                    coalesce(cast(to_jsonb(extracts) ->> 'unread_deals' as integer), 0)
+                from {} as extracts
                 where raw_schema = %s and complete_until is not null and finished_at is not null
                 order by started_at desc limit 1
-            """).format(name),
+            """).format(name),  # as JSON: an earlier version has written neither
             (project.raw_schema,),
         )
         row = cursor.fetchone()

@@ -370,6 +370,67 @@ def test_a_deal_that_cannot_be_read_is_named_and_holds_up_no_other(
     assert_true(home, server.account)
 
 
+def test_a_deal_that_never_can_be_read_is_asked_for_three_times_then_once_a_week(
+    home: Funnel, server: Server
+) -> None:
+    def run(*options: str) -> tuple[int, dict[str, object]]:
+        server.asked.clear()
+        server.faults = {path_of_log(deal.id): [(403, '{"success": false}')] * 9}
+        printed = home("extract", "--json", *QUICK, *options)
+        summary: dict[str, object] = json.loads(printed.stdout)
+        asked = server.asked["changelog"] + 9 - len(server.faults[path_of_log(deal.id)])
+        assert (
+            summary.get("complete_from", printed) is None
+        )  # all others are known, and it is named
+        assert summary["unread_deals"] == [deal.id]
+        return printed.returncode, {**summary, "asked": asked}
+
+    others = len(server.account.deals) - 1
+    deal = min(server.account.deals.values(), key=lambda deal: (deal.updated, deal.id))
+    assert [(code, seen["asked"]) for code, seen in (run(), run(), run())] == [
+        (1, others + 1),
+        (1, 1),
+        (1, 1),
+    ]
+    sweep = 2 + 5 + 5 + 10 + 10 + 20 + 10 + 20 + 20
+    code, quiet = run()
+    assert (code, quiet["asked"], quiet["tokens"]) == (0, 0, sweep)
+    said = home.done("extract", *QUICK).stdout
+    assert "without 1 deal that could not be read" in said
+    assert f"Not read: {deal.id}." in said
+    assert extract(home, "--dry-run")["waiting_deals"] == 0
+    home.query("update pipedrive_landing.failed_deals set failed_at = now() - interval '8 days'")
+    assert extract(home, "--dry-run")["waiting_deals"] == 1
+    assert (run()[1]["asked"], run()[1]["asked"]) == (1, 0)
+    deal.change(server.account.now, value=12)
+    assert [run()[1]["asked"] for _ in range(4)] == [1, 1, 1, 0]
+    deal.change(server.account.now + timedelta(hours=1), value=13)
+    server.faults = {}
+    assert "Not read" not in home.done("extract", *QUICK).stdout
+    assert home.query("select * from pipedrive_landing.failed_deals") == []
+    assert_true(home, server.account)
+
+
+def test_deals_that_could_not_be_read_before_neither_stop_an_extract_nor_cost_many_tokens(
+    home: Funnel, server: Server
+) -> None:
+    deals = sorted(server.account.deals.values(), key=lambda deal: (deal.updated, deal.id))
+    paths = [path_of_log(deal.id) for deal in deals[-12:]]
+
+    def refuse_the_newest() -> tuple[int, int]:
+        server.faults = {path: [(403, '{"success": false}')] for path in paths}
+        outcome = home("extract", *QUICK)
+        return outcome.returncode, sum(not left for left in server.faults.values())
+
+    # Nothing can be read, it seems after five. Those come last from then on, and each three times.
+    nights = [refuse_the_newest() for _ in range(8)]
+    assert nights == [(2, 5), (2, 5), (1, 7), (1, 5), (1, 5), (1, 5), (1, 4), (0, 0)]
+    assert {deal for deal, *_ in home.query(CHANGES)} == {deal.id for deal in deals[:-12]}
+    said = home.done("extract", *QUICK).stdout
+    assert ", of 12." in said
+    assert "without 12 deals that could not be read" in " ".join(home.done("status").stdout.split())
+
+
 def test_a_deal_that_is_deleted_during_the_extract_is_no_failure(
     home: Funnel, server: Server
 ) -> None:
@@ -620,6 +681,27 @@ def test_on_dev_it_writes_schemas_of_dev_only(home: Funnel, server: Server) -> N
             ]
             changes = CHANGES.replace("pipedrive_raw", "test_pipedrive_raw")
             assert set(ask(connection, changes)) == server.account.changes()
+
+
+def test_landing_tables_of_an_earlier_version_get_what_they_lack(
+    home: Funnel, server: Server
+) -> None:
+    home.done(*RUN, "--extract", *QUICK)
+    before = load_times(home)
+    home.query("drop table pipedrive_landing.failed_deals")
+    extracts = "alter table pipedrive_landing.extracts drop column"
+    home.query(f"{extracts} complete_from, drop column unread_deals")
+    home.query("alter table pipedrive_landing.deals drop column is_whole")
+    assert "history complete through 2" in " ".join(home.done("status").stdout.split())
+    assert extract(home, "--dry-run")["waiting_deals"] == 0
+    server.account.change_deals(3)
+    server.asked.clear()
+    assert extract(home)["waiting_deals"] == 0
+    assert server.asked["changelog"] == 3
+    assert_true(home, server.account)
+    assert {row: at for row, at in load_times(home).items() if row in before} == before
+    home.query("update pipedrive_landing.extracts set complete_from = complete_until")
+    assert "and from 2" in home.done("status").stdout
 
 
 def test_rows_that_somebody_has_changed_are_set_right(home: Funnel, server: Server) -> None:
