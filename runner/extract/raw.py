@@ -41,7 +41,7 @@ _DEAL_CHANGES = """
             end as closed_at
         from {deals} where id in ({deals_to_write}) and status <> 'deleted'
     ),
-    changes as (select * from {deal_changelog} where deal_id in ({deals_to_write})),
+    changes as (select * from {deal_changelog} where deal_id in (select id from deals)),
     first_changes as (
         select distinct on (deal_id, field_key) deal_id, field_key, old_value
         from changes order by deal_id, field_key, place
