@@ -154,9 +154,9 @@ _SELECTS = {
         )
         select
             deal_id,
-            row_number() over (partition by deal_id order by changed_at, max(number)) as place,
+            row_number() over (partition by deal_id order by changed_at, number) as place,
             changed_at, field_key, old_value, new_value
-        from plain group by deal_id, changed_at, field_key, old_value, new_value
+        from plain
     """,
     "activities": f"""
         select id, type, user_id, deal_id, done, due_date, due_time from (
@@ -164,7 +164,7 @@ _SELECTS = {
                 {_id("id")} as id, {_text("type")} as type,
                 {_id("owner_id", "user_id", "assigned_to_user_id")} as user_id,
                 {_id("deal_id")} as deal_id, {_is("done")} as done,
-                cast(cast({_text("due_date")} as timestamptz) as date) as due_date,
+                cast({_text("due_date")} as date) as due_date,
                 cast({_text("due_time")} as time) as due_time,
                 {_is("is_deleted", "deleted")}
                 or not coalesce(cast({_text("active_flag")} as boolean), true) as is_gone

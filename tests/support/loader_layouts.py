@@ -15,6 +15,7 @@ from psycopg2.extras import execute_values
 
 LOADED_AT = datetime(2024, 6, 30, 19)
 SCHEMA = "pipedrive"
+OPTIONS = [{"id": 31, "label": "Price"}, {"id": 32, "label": "No budget"}]
 Rows = Sequence[Mapping[str, object]]
 
 
@@ -87,7 +88,13 @@ def write_airbyte(cursor: Cursor, account: Account) -> None:
     extracted = {"_airbyte_extracted_at": LOADED_AT, "_airbyte_raw_id": "x"}
     for table, archived in (("deals", False), ("deals_archived", True)):
         rows = [
-            {**deal, "custom_fields": json.dumps(deal["custom_fields"]), **extracted}
+            {
+                **deal,
+                "custom_fields": json.dumps(deal["custom_fields"]),
+                # Pipedrive's own lists have been seen with such objects.
+                "lost_reason": json.dumps({"id": 1, "label": deal["lost_reason"]}),
+                **extracted,
+            }
             for deal in _deals(account, archived=archived)
         ]
         older = [
@@ -99,7 +106,7 @@ def write_airbyte(cursor: Cursor, account: Account) -> None:
             }
             for row in rows[:5]
         ]  # appended, not replaced
-        kinds = {"add_time": "timestamptz", "custom_fields": "jsonb", "value": "numeric"}
+        kinds = {"add_time": "timestamptz", "value": "numeric", "lost_reason": "jsonb"}
         _write(cursor, table, [*rows, *older], kinds)
     flow = [{**row, "new_value": _text(row["new_value"]), **extracted} for row in _flow(account)]
     _write(cursor, "deal_flow", [*flow, *flow[:20]], {})
@@ -129,23 +136,33 @@ def _flow(account: Account, *, archived: bool | None = None) -> list[Json]:
             continue
         for place, row in enumerate(show_log(deal)):
             change = {
-                "id": deal.id * 1000 + place,
+                "id": 2 * (deal.id * 1000 + place),
                 "item_id": deal.id,
                 **{name: row[name] for name in ("field_key", "old_value", "new_value")},
                 "log_time": row["time"],
             }
-            rows += [change] * (1 + (place % 3 == 1))
+            rows.append(change)
+            if place % 3 == 1:
+                rows.append({**change, "id": change["id"] + 1})
     return rows
 
 
 def _write_lists(cursor: Cursor, account: Account, more: Mapping[str, object]) -> None:
+    is_v2 = "_airbyte_raw_id" in more
+
+    def state(*, is_there: bool) -> Json:
+        return {"is_deleted": not is_there} if is_v2 else {"active_flag": is_there}
+
     activities = [
-        {**vars(each), "active_flag": True, "update_time": None, **more}
+        {**vars(each), **state(is_there=True), "update_time": None, **more}
         for each in account.activities.values()
     ]
     gone = [  # landed before it was deleted, and once more since
-        {**activities[0], "id": 10**6, "active_flag": is_there, "update_time": f"{day}T10:00:00Z"}
-        for day, is_there in (("2024-02-01", False), ("2024-01-01", True))
+        {
+            **{**activities[0], "id": 10**6, "update_time": f"{day}T10:00:00Z"},
+            **state(is_there=is_there),
+        }
+        for day, is_there in (("2024-01-01", True), ("2024-02-01", False))
     ]
     stages = [
         {"id": key, "name": name, "pipeline_id": pipeline, **more}
@@ -161,6 +178,22 @@ def _write_lists(cursor: Cursor, account: Account, more: Mapping[str, object]) -
     _write(cursor, "activity_types", types, {})
     _write(cursor, "pipelines", [{"id": k, "name": n, **more} for k, n in PIPELINES.items()], {})
     _write(cursor, "users", users, {})
+    fields = [
+        {"field_code": key, "field_name": name, "options": json.dumps(options), **more}
+        for key, name, options in (("lost_reason", "Lost reason", OPTIONS), ("title", "Title", []))
+    ]
+    outdated = {**fields[0], "field_name": "Old name", **{key: _earlier(more[key]) for key in more}}
+    _write(cursor, "deal_fields", [outdated, *fields], {})
+
+
+def _earlier(loaded_at: object) -> object:
+    """Return when something was loaded a day before: as a time, or in seconds as text."""
+    if isinstance(loaded_at, datetime):
+        return loaded_at - timedelta(days=1)
+    try:
+        return f"{float(str(loaded_at)) - 86400:.6f}"
+    except ValueError:
+        return loaded_at
 
 
 _KINDS = {bool: "boolean", int: "bigint", float: "double precision", datetime: "timestamptz"}

@@ -8,8 +8,8 @@ from contextlib import closing, contextmanager
 import psycopg2
 import pytest
 from homes import ROOT, Funnel
-from loader_layouts import LOADED_AT, SCHEMA, WRITERS
-from pipedrive import Account, RawChange
+from loader_layouts import LOADED_AT, OPTIONS, SCHEMA, WRITERS
+from pipedrive import Account, RawChange, text
 from psycopg2.extensions import cursor as Cursor  # noqa: N812
 
 from runner.errors import FunnelError
@@ -39,11 +39,13 @@ def landing(home: Funnel) -> Iterator[Cursor]:
             yield cursor
 
 
-def fill(home: Funnel, layout: str, *, remove_vanished: bool = False) -> Filled:
-    project = Project(ROOT, home.home, overrides={"raw_layout": layout})
+def fill(home: Funnel, layout: str, *, remove_vanished: bool = False, **overrides: str) -> Filled:
+    project = Project(ROOT, home.home, overrides={"raw_layout": layout, **overrides})
     with closing(psycopg2.connect(LocalPostgres(home.home).url())) as connection:
         connection.autocommit = True
         home.query("create schema if not exists pipedrive_meta")
+        with connection.cursor() as cursor:
+            cursor.execute("set timezone = 'Asia/Tokyo'")  # as somebody's server may have
         return fill_raw_tables(connection, project, remove_vanished=remove_vanished)
 
 
@@ -57,6 +59,18 @@ def truth(account: Account, layout: str) -> set[RawChange]:
     """Return the rows of `deal_changes` that a layout can give."""
     deals = [d for d in account.deals.values() if layout == "airbyte" or not d.is_archived]
     return {row for deal in deals for row in deal.truth()}
+
+
+def assert_recorded(home: Funnel) -> None:
+    """Expect the lists too, the time of the load, and that the server knows the tables' sizes."""
+    assert home.query("select started_at at time zone 'UTC' from pipedrive_landing.extracts") == [
+        (LOADED_AT,)
+    ]
+    fields = "select field_key, name, field_value_options from pipedrive_raw.fields"
+    [(key, name, options)] = home.query(fields)
+    assert (key, name, options) == ("lost_reason", "Lost reason", OPTIONS)
+    sizes = "select reltuples > 0 from pg_class where oid = 'pipedrive_raw.deal_changes'::regclass"
+    assert home.query(sizes) == [(True,)]
 
 
 def run(home: Funnel, layout: str, *options: str) -> str:
@@ -79,9 +93,7 @@ def test_a_layout_with_all_changes_gives_the_truth(
     assert len(found) == len(set(found))
     assert set(home.query(ACTIVITIES)) == account.all_activities()
     assert home.query("select count(*) > 0 from pipedrive_reporting.monthly_stats") == [(True,)]
-    assert home.query("select started_at at time zone 'UTC' from pipedrive_landing.extracts") == [
-        (LOADED_AT,)
-    ]
+    assert_recorded(home)
 
 
 def test_singer_gives_stages_creations_and_the_last_closing(home: Funnel, account: Account) -> None:
@@ -99,7 +111,10 @@ def test_singer_gives_stages_creations_and_the_last_closing(home: Funnel, accoun
         assert closings[-1] == deal.today["status"]
         owners = [row[3] for row in own if row[2] == "user_id"]
         assert owners == [str(deal.today["user_id"])]
+        values = [row[3] for row in own if row[2] == "value"]
+        assert values == [text(deal.today["value"])] * (deal.today["value"] is not None)
     assert set(home.query(ACTIVITIES)) == account.all_activities()
+    assert_recorded(home)
 
 
 @pytest.mark.parametrize("layout", WRITERS)
@@ -144,6 +159,25 @@ def test_a_landing_that_lost_much_changes_nothing(home: Funnel, account: Account
     assert home.query(CHANGES) == before
     fill(home, "dlt", remove_vanished=True)
     assert {row for row in home.query(CHANGES)} == {row for row in before if int(str(row[0])) <= 90}
+
+
+def test_rows_of_another_origin_are_not_written_over(home: Funnel, account: Account) -> None:
+    with landing(home) as cursor:
+        WRITERS["dlt"](cursor, account)
+    with pytest.raises(FunnelError, match="landing_schema and raw_schema are both pipedrive"):
+        fill(home, "dlt", raw_schema=SCHEMA)
+    with pytest.raises(FunnelError, match="target local does not load into pipedrive_meta"):
+        fill(home, "dlt", raw_schema="pipedrive_meta")
+    home.query("create schema pipedrive_raw")
+    home.query("create table pipedrive_raw.activity as select 1 as activity_id")
+    with pytest.raises(FunnelError, match="holds rows that `funnel extract` has not brought"):
+        fill(home, "dlt")
+    home.query("drop schema pipedrive_raw cascade")
+    run(home, "dlt")
+    with pytest.raises(FunnelError, match="holds the account pipedrive by dlt, not pipedrive by"):
+        with landing(home) as cursor:
+            WRITERS["singer"](cursor, account)
+        fill(home, "singer")
 
 
 def test_what_does_not_fit_is_one_line(home: Funnel, account: Account) -> None:
