@@ -23,7 +23,7 @@ from runner.project import Project
 from runner.raw.demo_data import write_demo
 from runner.transform.dbt_runner import Dbt
 from runner.transform.results import NodeResult
-from runner.warehouse.connection import open_warehouse
+from runner.warehouse.connection import open_postgres
 
 ROWS = 5_000_000
 """Rows of each of the two tables of events."""
@@ -68,7 +68,7 @@ def _measure(home: Path) -> None:
     """Print what a 30-day run takes with its tests and without, and the tests alone."""
     dbt = Dbt(Project(ROOT, home))
     nights = [dbt.with_vars({"source_dt": str(day), "backfill_period": 30}) for day in NIGHTS]
-    with open_warehouse(dbt.project):
+    with open_postgres(dbt.project):
         # Each night brings the events of its day; the last one again and again brings none.
         for what, runs in {"a night": nights, "no news": nights[-1:] * len(nights)}.items():
             models = [_clock(partial(night.build, with_tests=False)) for night in runs[::2]]

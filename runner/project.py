@@ -10,8 +10,9 @@ from runner.errors import FunnelError
 from runner.settings.declared_vars import read_declared_vars
 from runner.settings.var_rules import parse_var
 
-PRODUCTION_TARGETS = ("local", "prod")
-TARGETS = ("local", "dev", "prod")
+SPARK_TARGETS = ("spark", "spark_cluster")
+PRODUCTION_TARGETS = ("local", "prod", *SPARK_TARGETS)
+TARGETS = ("local", "dev", "prod", *SPARK_TARGETS)
 STAGING, ANALYTICS, REPORTING = "pipedrive_staging", "pipedrive_analytics", "pipedrive_reporting"
 META, AUDIT = "pipedrive_meta", "pipedrive_audit"
 LANDING = "pipedrive_landing"
@@ -25,7 +26,7 @@ class Project:
     Args:
         root: The folder that holds dbt_project.yml.
         home: Where the embedded database, dbt's artefacts and its log live (`FUNNEL_HOME`).
-        target: The target of profiles.yml: local, dev or prod.
+        target: The target of profiles.yml, one of TARGETS.
         overrides: dbt vars given on the command line; they win over dbt_project.yml.
         debug: Whether dbt writes its log.
     """
@@ -110,6 +111,11 @@ class Project:
                 f"target {self.target} does not load into {self.raw_schema}",
                 hint=f"Load into its own: --vars '{{raw_schema: {own}}}'",
             )
+
+
+def is_on_spark(project: Project) -> bool:
+    """Return whether the project's target is on Spark."""
+    return project.target in SPARK_TARGETS
 
 
 def find_root() -> Path:

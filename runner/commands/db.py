@@ -79,11 +79,11 @@ def psql(invocation: Invocation, psql_arguments: tuple[str, ...]) -> None:
     Example: funnel db psql -- -c 'select * from pipedrive_reporting.monthly_stats'
     """
     from runner.postgres.server import LocalPostgres
-    from runner.warehouse.connection import open_warehouse
+    from runner.warehouse.connection import open_postgres
 
     server = LocalPostgres(invocation.project.home)
     local = replace(invocation.project, target="local")
-    with environment("FUNNEL_LOCAL_HOST"), open_warehouse(local):
+    with environment("FUNNEL_LOCAL_HOST"), open_postgres(local):
         code = _run([*server.psql_command(), *psql_arguments])
     if code != 0:
         raise FunnelError(f"psql ended with exit code {code}")
@@ -97,9 +97,9 @@ def exec_(invocation: Invocation, command: tuple[str, ...]) -> int:
 
     Example: funnel db exec -- dbt build --vars '{source_dt: "2024-05-01"}'
     """
-    from runner.warehouse.connection import open_warehouse
+    from runner.warehouse.connection import open_postgres
 
-    with open_warehouse(invocation.project):
+    with open_postgres(invocation.project):
         return _run(command)
 
 

@@ -28,7 +28,7 @@ def generate(invocation: Invocation, output: Path | None) -> None:
     Example: funnel docs generate --static funnel-docs.html
     """
     from runner.transform.dbt_runner import Dbt
-    from runner.warehouse.connection import open_warehouse
+    from runner.warehouse.opening import open_warehouse
 
     project = invocation.project
     with open_warehouse(project), invocation.console.progress("Documenting") as progress:
@@ -50,7 +50,7 @@ def serve(invocation: Invocation, port: int, browser: bool) -> None:
     Example: funnel docs serve --port 8081
     """
     from runner.transform.dbt_runner import Dbt
-    from runner.warehouse.connection import open_warehouse
+    from runner.warehouse.opening import open_warehouse
 
     project = invocation.project
     with open_warehouse(project), invocation.console.progress("Documenting") as progress:

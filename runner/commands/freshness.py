@@ -16,12 +16,12 @@ def freshness(invocation: Invocation) -> ExitCode:
     from runner.text_table import TextTable
     from runner.transform.dbt_runner import Dbt
     from runner.transform.results import describe_age, exit_code
-    from runner.warehouse.connection import open_warehouse
+    from runner.warehouse.opening import open_warehouse
     from runner.warehouse.raw_contract import check_raw_tables
 
     project = invocation.project
-    with open_warehouse(project) as connection:
-        check_raw_tables(connection, project)
+    with open_warehouse(project) as engine:
+        check_raw_tables(engine, project)
         with invocation.console.progress("Asking") as progress:
             results = Dbt.open(project).freshness(progress)
     # dbt tells of its hooks as well, which are of interest only where one has failed.

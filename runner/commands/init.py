@@ -61,7 +61,7 @@ def init(
     from runner.extract.api import Api, asking
     from runner.extract.extract import ExtractOptions, extract
     from runner.extract.proposal import read_offer
-    from runner.warehouse.connection import open_warehouse
+    from runner.warehouse.connection import open_postgres
 
     console, project = invocation.console, _choose_target(invocation.project)
     variables = _ask_for_account(company, token_file) | _ask_for_database(project)
@@ -72,7 +72,7 @@ def init(
         with asking():
             api.check_account()
         console.say(f"The token is one of {api.account.company}")
-        with open_warehouse(project):
+        with open_postgres(project):
             console.say(f"The database of target {project.target} is there")
         with asking():
             offer = read_offer(api)

@@ -19,16 +19,6 @@ from runner.settings.var_rules import find_rule
 Function = TypeVar("Function", bound=Callable[..., Any])
 
 
-class _Target(click.Choice[str]):
-    """A target that funnel can work on; those on Spark are dbt's alone."""
-
-    def convert(self, value: str, param: click.Parameter | None, ctx: click.Context | None) -> str:
-        if value.startswith("spark"):
-            said = f"dbt itself works on Spark: dbt build --target {value} (docs/spark.md)."
-            self.fail(said, param, ctx)
-        return super().convert(value, param, ctx)
-
-
 @dataclass(frozen=True)
 class Invocation:
     """One command as it was typed: the project it is about, and where its words go."""
@@ -58,11 +48,11 @@ def command_options(function: Callable[..., int | None]) -> Callable[..., None]:
     @click.option(
         "-t",
         "--target",
-        type=_Target(TARGETS),
+        type=click.Choice(TARGETS),
         default="local",
         show_default=True,
         envvar="FUNNEL_TARGET",
-        help="Where to work: the embedded Postgres, or yours as dev or prod.",
+        help="Where to work: the embedded Postgres, yours as dev or prod, or Spark.",
     )
     @click.option(
         "--vars",
@@ -165,10 +155,16 @@ wait_option = click.option(
 )
 
 
+steal_lock_option = click.option(
+    "--steal-lock", is_flag=True, help="On Spark: take the lock of a run that is gone."
+)
+
+
 def writing_options(function: Function) -> Function:
     """Add what a command that writes has in common with its sisters."""
     for option in (
         click.option("--dry-run", is_flag=True, help="Only say what would be processed."),
+        steal_lock_option,
         wait_option,
         click.option(
             "--lock-timeout",

@@ -61,10 +61,10 @@ def rebuild(
 
 def _last_day_built(project: Project) -> date:
     from runner.months.state import read_state
-    from runner.warehouse.connection import open_warehouse
+    from runner.warehouse.opening import open_warehouse
 
-    with open_warehouse(project) as connection:
-        last_day = read_state(connection, project).last_day
+    with open_warehouse(project) as engine:
+        last_day = read_state(engine, project).last_day
     if last_day is None:
         raise FunnelError("nothing is built yet", hint="Type `funnel run`.")
     return last_day

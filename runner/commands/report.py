@@ -60,7 +60,7 @@ def report(
     from runner.report.page import render_page
     from runner.report.picture import draw_picture
     from runner.show.rows import require_built
-    from runner.warehouse.connection import open_warehouse
+    from runner.warehouse.opening import open_warehouse
 
     project = invocation.project
     wanted = parse_month(month) if month else None
@@ -69,10 +69,10 @@ def report(
         file_format = ending if ending in FORMATS else "html"
     with (
         invocation.console.bar("Reporting", 2) as progress,
-        open_warehouse(project) as connection,
+        open_warehouse(project) as engine,
     ):
-        require_built(connection, project)
-        data = read_report(connection, project, wanted, with_names=by_owner, pipeline=pipeline)
+        require_built(engine, project)
+        data = read_report(engine, project, wanted, with_names=by_owner, pipeline=pipeline)
         if progress:
             progress(1)
         if file_format == "html":

@@ -19,9 +19,8 @@ from runner.errors import ExitCode, FunnelError
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from psycopg2.extensions import connection as Connection  # noqa: N812 - lower case
-
     from runner.extract.account import Account
+    from runner.warehouse.engine import Engine
 
 
 @click.command()
@@ -74,21 +73,22 @@ def run(
     from runner.extract.extract import ExtractOptions, Summary, extract_into, use_account
     from runner.extract.layouts import fill_raw_tables
     from runner.months.pipeline import run_window
+    from runner.warehouse.on_postgres import connection_of
 
     summaries: list[Summary] = []
     first_day = invocation.date_option("--since", since) if since else None
     wanted = ExtractOptions(burst, max_tokens, remove_vanished=remove_vanished, since=first_day)
 
-    def read_account(account: "Account", connection: "Connection") -> None:
-        summaries.append(extract_into(connection, project, account, wanted, console))
+    def read_account(account: "Account", engine: "Engine") -> None:
+        summaries.append(extract_into(connection_of(engine), project, account, wanted, console))
         console.say(summaries[0].describe())
 
-    def read_layout(connection: "Connection") -> None:
-        filled = fill_raw_tables(connection, project, remove_vanished=remove_vanished)
+    def read_layout(engine: "Engine") -> None:
+        filled = fill_raw_tables(connection_of(engine), project, remove_vanished=remove_vanished)
         console.say(filled.describe(project))
 
     with ExitStack() as stack:
-        prepare: Callable[[Connection], None] | None = read_layout if layout else None
+        prepare: Callable[[Engine], None] | None = read_layout if layout else None
         if extract:
             prepare = partial(read_account, stack.enter_context(use_account(project)))
         report = run_window(project, window, run_options(select, **options), console, prepare)

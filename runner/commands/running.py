@@ -81,6 +81,7 @@ def run_options(  # noqa: PLR0913 - the options of writing_options
     no_freshness: bool,
     no_heal: bool,
     wait: float,
+    steal_lock: bool,
     lock_timeout: int | None,
 ) -> "RunOptions":
     """Return the values of `writing_options`, and of --select, for the domain."""
@@ -92,6 +93,7 @@ def run_options(  # noqa: PLR0913 - the options of writing_options
         with_freshness=not no_freshness,
         with_healing=not no_heal,
         wait=wait,
+        steal_lock=steal_lock,
         lock_timeout=lock_timeout,
     )
 
@@ -102,14 +104,14 @@ def show_plan(
     """Print which months a run would process, and why."""
     from runner.months.plan import make_plan
     from runner.months.state import read_state
-    from runner.warehouse.connection import open_warehouse
     from runner.warehouse.explain import estimate_rows
+    from runner.warehouse.opening import open_warehouse
 
     project = invocation.project
-    with open_warehouse(project) as connection:
-        state = read_state(connection, project)
+    with open_warehouse(project) as engine:
+        state = read_state(engine, project)
         planned = make_plan(window, state, with_healing=heal, requested=requested)
-        rows = estimate_rows(connection, project, planned.ranges())
+        rows = estimate_rows(engine, project, planned.ranges())
     invocation.console.say(planned.describe())
     if planned.outdated_months:
         invocation.console.warn(planned.warning())

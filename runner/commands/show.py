@@ -84,7 +84,7 @@ def show(
     from runner.show.views import PIPELINE, VIEWS
     from runner.text_table import terminal_width
     from runner.warehouse.completeness import read_completeness
-    from runner.warehouse.connection import open_warehouse
+    from runner.warehouse.opening import open_warehouse
 
     if view == DEAL or deal:
         return _show_deal(
@@ -103,20 +103,20 @@ def show(
     if shown.default_months is None and choice != Choice():
         raise FunnelError(f"{view} is as of the reference date", hint="Leave the months out.")
     _check_form(console, as_csv=as_csv, raw=raw)
-    with open_warehouse(project) as connection:
-        require_built(connection, project)
+    with open_warehouse(project) as engine:
+        require_built(engine, project)
         seen = read_view(
-            connection,
+            engine,
             project,
             shown,
             choice,
-            find_deals_known_through(connection, project.schema(META)),
+            find_deals_known_through(engine, project.schema(META)),
         )
-        history = read_completeness(connection, project)
+        history = read_completeness(engine, project)
         if pipeline:
             seen = of_pipeline(seen, pipeline)
         if names:
-            seen = replace(seen, names=read_owner_names(connection, project))
+            seen = replace(seen, names=read_owner_names(engine, project))
     if history and (history.begin or history.unread_deals):
         other = "; other months may lack deals" if history.begin else ""
         console.warn(f"the history of deals is complete {history.describe()}{other}")
@@ -154,7 +154,7 @@ def _show_deal(invocation: Invocation, view: str, deal: int | None, has_options:
     from runner.show.deal import read_deal
     from runner.show.rows import require_built
     from runner.text_table import terminal_width
-    from runner.warehouse.connection import open_warehouse
+    from runner.warehouse.opening import open_warehouse
 
     if deal is None:
         raise FunnelError("deal needs a number", hint="Type `funnel show deal ID`.")
@@ -163,8 +163,8 @@ def _show_deal(invocation: Invocation, view: str, deal: int | None, has_options:
     if has_options:
         raise FunnelError("deal takes no option but --json", hint="Leave the others out.")
     project = invocation.project
-    with open_warehouse(project) as connection:
-        require_built(connection, project)
-        known_through = find_deals_known_through(connection, project.schema(META))
-        life = read_deal(connection, project, deal, known_through)
+    with open_warehouse(project) as engine:
+        require_built(engine, project)
+        known_through = find_deals_known_through(engine, project.schema(META))
+        life = read_deal(engine, project, deal, known_through)
     invocation.console.show(life.draw(terminal_width()), life.document())

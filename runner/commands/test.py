@@ -52,16 +52,16 @@ def test(
     from runner.transform.failing_rows import keep_failing_rows
     from runner.transform.junit import prepare_junit, write_junit
     from runner.transform.results import count_results, exit_code, explain_problems
-    from runner.warehouse.connection import open_warehouse
+    from runner.warehouse.opening import open_warehouse
 
     console, project = invocation.console, invocation.project
     day = source_dt and invocation.date_option("--source-dt", source_dt, allow_future=allow_future)
     if junit:
         prepare_junit(junit)
     begin = time.monotonic()
-    with open_warehouse(project) as connection:
-        require_built(connection, project)
-        run = None if day else find_last_run(connection, project.schema(META))
+    with open_warehouse(project) as engine:
+        require_built(engine, project)
+        run = None if day else find_last_run(engine, project.schema(META))
         dbt_vars: dict[str, Any] = {"source_dt": str(day or invocation.today())}
         if run:
             window = {"backfill_period": 0, "reprocess_months": run.months}
@@ -69,7 +69,7 @@ def test(
         dbt_vars |= {"full_check": True} if full else {}
         with console.progress("Testing") as progress:
             results = Dbt.open(project, dbt_vars).test(select, progress)
-        results = keep_failing_rows(connection, project.schema(AUDIT), results, console)
+        results = keep_failing_rows(engine, project.schema(AUDIT), results, console)
     seconds = time.monotonic() - begin
     if junit:
         write_junit(junit, results, seconds)

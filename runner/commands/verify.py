@@ -2,7 +2,7 @@
 
 import click
 
-from runner.commands.options import Invocation, command_options, wait_option
+from runner.commands.options import Invocation, command_options, steal_lock_option, wait_option
 from runner.errors import ExitCode
 
 
@@ -10,10 +10,16 @@ from runner.errors import ExitCode
 @click.option("--from", "first", metavar="DATE", help="First day.  [default: first day built]")
 @click.option("--to", "last", metavar="DATE", help="Last day, included.  [default: last day built]")
 @click.option("--repair", is_flag=True, help="Process exactly the months that drifted again.")
+@steal_lock_option
 @wait_option
 @command_options
 def verify(
-    invocation: Invocation, first: str | None, last: str | None, repair: bool, wait: float
+    invocation: Invocation,
+    first: str | None,
+    last: str | None,
+    repair: bool,
+    wait: float,
+    steal_lock: bool,
 ) -> ExitCode:
     """Recompute everything from the raw rows, and compare it with what is stored.
 
@@ -24,12 +30,14 @@ def verify(
 
     Example: funnel verify --from 2023-01-01 --repair
     """
+    from runner.months.pipeline import RunOptions
     from runner.months.verify import verify as compare
 
     console = invocation.console
     begin = invocation.date_option("--from", first, allow_future=True) if first else None
     end = invocation.date_option("--to", last, allow_future=True) if last else None
-    found = compare(invocation.project, console, begin, end, repair=repair, wait=wait)
+    options = RunOptions(wait=wait, steal_lock=steal_lock)
+    found = compare(invocation.project, console, begin, end, options, repair=repair)
     console.show(found.draw(), found.document())
     said = f"{found.first_day} to {found.last_day}: "
     if found.is_right:

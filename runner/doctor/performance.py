@@ -8,15 +8,15 @@ from datetime import timedelta
 from typing import Any
 
 from psycopg2 import sql
-from psycopg2.extensions import connection as Connection  # noqa: N812 - a class in lower case
 
 from runner.doctor.setup import Finding, has_leading_index
 from runner.errors import FunnelError
 from runner.months.state import read_state
 from runner.months.window import Window, today_in
 from runner.project import Project
-from runner.warehouse.connection import open_warehouse
-from runner.warehouse.explain import explain, lies_in
+from runner.warehouse.connection import open_postgres
+from runner.warehouse.explain import lies_in
+from runner.warehouse.on_postgres import PostgresEngine
 from runner.warehouse.raw_contract import RAW_TABLES, RawTable
 
 BYTES_PER_DEAL = 150
@@ -31,8 +31,9 @@ def examine_performance(project: Project) -> Iterator[Finding]:
     The window is that of a run as of the last day built, or of today where nothing is.
     """
     try:
-        with open_warehouse(project) as connection:
-            state = read_state(connection, project)
+        with open_postgres(project) as connection:
+            engine = PostgresEngine(connection)
+            state = read_state(engine, project)
             window = Window(
                 state.last_day or today_in(str(project.var("timezone"))),
                 backfill_period=int(project.var("backfill_period")),
@@ -42,17 +43,17 @@ def examine_performance(project: Project) -> Iterator[Finding]:
                 if table.event_time:
                     if state.estimated_rows[table.name] < 0:
                         yield _advise_analysis(f"{project.raw_schema}.{table.name}")
-                    found, rows = _examine_table(connection, project, table, window)
+                    found, rows = _examine_table(engine, project, table, window)
                     yield from found
                     rows_a_month = max(rows_a_month, rows // len(window.processed_months()))
-            yield _examine_memory(connection, int(project.var("work_mem")), rows_a_month)
-            yield _examine_compilation(connection)
+            yield _examine_memory(engine, int(project.var("work_mem")), rows_a_month)
+            yield _examine_compilation(engine)
     except FunnelError as error:
         yield Finding("connection", "fail", error.message, error.hint)
 
 
 def _examine_table(
-    connection: Connection, project: Project, table: RawTable, window: Window
+    engine: PostgresEngine, project: Project, table: RawTable, window: Window
 ) -> tuple[list[Finding], int]:
     """Return what there is to say about a table, and how many rows the window is thought to hold.
 
@@ -72,10 +73,10 @@ def _examine_table(
         else:
             reading = "what was loaded in a day"
             condition = lies_in(column, [(window.last_day, end)])
-        plan = explain(connection, project, table.name, condition)
+        plan = engine.explain(project.raw_schema, table.name, condition)
         plans.append(plan)
         detail = f"reads {reading} through {_describe(plan)}"
-        if has_leading_index(connection, project.raw_schema, table.name, column):
+        if has_leading_index(engine, project.raw_schema, table.name, column):
             findings.append(Finding(f"index on {name} ({column})", "ok", detail))
         else:
             findings.append(
@@ -113,13 +114,11 @@ def _nodes(plan: dict[str, Any]) -> Iterator[dict[str, Any]]:
         yield from _nodes(child)
 
 
-def _examine_memory(connection: Connection, megabytes: int, rows_a_month: int) -> Finding:
-    with connection.cursor() as cursor:
-        cursor.execute(
-            "select pg_size_bytes(current_setting('work_mem')) / 1048576,"
-            " cast(current_setting('hash_mem_multiplier') as float)"
-        )
-        server, multiplier = cursor.fetchone() or (0, 1.0)
+def _examine_memory(engine: PostgresEngine, megabytes: int, rows_a_month: int) -> Finding:
+    [(server, multiplier)] = engine.query(
+        "select pg_size_bytes(current_setting('work_mem')) / 1048576,"
+        " cast(current_setting('hash_mem_multiplier') as float)"
+    )
     whose = "var work_mem" if megabytes else "the server's work_mem"
     given = megabytes or server
     needed = rows_a_month * BYTES_PER_DEAL // 2**20 + 1
@@ -135,10 +134,8 @@ def _examine_memory(connection: Connection, megabytes: int, rows_a_month: int) -
     return Finding("work_mem", "ok", detail)
 
 
-def _examine_compilation(connection: Connection) -> Finding:
-    with connection.cursor() as cursor:
-        cursor.execute("select current_setting('jit'), current_user")
-        jit, role = cursor.fetchone() or ("off", "")
+def _examine_compilation(engine: PostgresEngine) -> Finding:
+    [(jit, role)] = engine.query("select current_setting('jit'), current_user")
     if jit == "on":
         return Finding(
             "jit",

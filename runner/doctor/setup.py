@@ -6,15 +6,16 @@ from collections.abc import Iterator
 from dataclasses import asdict, dataclass
 from typing import Any, Literal
 
-from psycopg2.extensions import connection as Connection  # noqa: N812 - a class in lower case
-
 from runner.errors import FunnelError
 from runner.extract.layouts import Layout, find_layout, find_missing
 from runner.project import ANALYTICS, AUDIT, BUILT_SCHEMAS, REPORTING, Project
 from runner.settings.var_rules import parse_var
 from runner.transform.packages import is_installed
-from runner.warehouse.connection import DAILY_TABLES, open_warehouse, table_exists
-from runner.warehouse.raw_contract import RAW_TABLES, check_raw_tables, find_columns
+from runner.warehouse.connection import DAILY_TABLES
+from runner.warehouse.engine import Engine
+from runner.warehouse.on_postgres import PostgresEngine
+from runner.warehouse.opening import open_warehouse
+from runner.warehouse.raw_contract import RAW_TABLES, check_raw_tables
 
 OLDEST_SERVER = 14
 REPORT_READER_VARIABLE = "FUNNEL_REPORT_READER"
@@ -52,49 +53,59 @@ def examine(project: Project) -> Iterator[Finding]:
     else:
         yield Finding("dbt packages", "warn", "not installed", "The next run installs them.")
     try:
-        with open_warehouse(project) as connection:
+        with open_warehouse(project) as engine:
             yield Finding("connection", "ok", f"target {project.target}")
-            yield from _examine_warehouse(project, connection)
+            yield from _examine_warehouse(project, engine)
     except FunnelError as error:
         yield Finding("connection", "fail", error.message, error.hint)
 
 
-def _examine_warehouse(project: Project, connection: Connection) -> Iterator[Finding]:
-    yield _examine_server(connection)
-    raw_schema, loaded_at_field = project.raw_schema, project.loaded_at_field
-    if layout := find_layout(project):
-        yield _examine_layout(project, connection, layout)
+def _examine_warehouse(project: Project, engine: Engine) -> Iterator[Finding]:
+    server = engine if isinstance(engine, PostgresEngine) else None
+    if server:
+        yield _examine_server(server)
+    if server and (layout := find_layout(project)):
+        yield _examine_layout(project, server, layout)
     try:
-        check_raw_tables(connection, project)
-        yield Finding("raw tables", "ok", raw_schema)
-        yield from _examine_raw_tables(connection, raw_schema, loaded_at_field)
+        check_raw_tables(engine, project)
+        yield Finding("raw tables", "ok", project.raw_schema)
+        if server:
+            yield from _examine_raw_tables(server, project.raw_schema, project.loaded_at_field)
     except FunnelError as error:
         yield Finding("raw tables", "fail", error.message, error.hint)
-    if project.target == "prod":
-        yield _examine_excess(connection, raw_schema)
-    missing = list(_examine_built_schemas(project, connection))
-    yield from missing
-    if any(finding.status == "fail" for finding in missing):
-        return
-    if project.target == "prod" and (reader := os.environ.get(REPORT_READER_VARIABLE)):
-        yield _examine_report_reader(connection, project.schema(REPORTING), reader)
+    if server:
+        permissions = list(_examine_permissions(project, server))
+        yield from permissions
+        if any(finding.status == "fail" for finding in permissions):
+            return
     analytics = project.schema(ANALYTICS)
-    if all(table_exists(connection, analytics, table) for table in DAILY_TABLES):
+    if all(engine.table_exists(analytics, table) for table in DAILY_TABLES):
         yield Finding("daily tables", "ok", "built")
     else:
         yield Finding("daily tables", "warn", "not built yet", "Type `funnel run`.")
 
 
-def _examine_layout(project: Project, connection: Connection, layout: Layout) -> Finding:
+def _examine_permissions(project: Project, engine: PostgresEngine) -> Iterator[Finding]:
+    if project.target == "prod":
+        yield _examine_excess(engine, project.raw_schema)
+    missing = list(_examine_built_schemas(project, engine))
+    yield from missing
+    if any(finding.status == "fail" for finding in missing):
+        return
+    if project.target == "prod" and (reader := os.environ.get(REPORT_READER_VARIABLE)):
+        yield _examine_report_reader(engine, project.schema(REPORTING), reader)
+
+
+def _examine_layout(project: Project, engine: PostgresEngine, layout: Layout) -> Finding:
     name, schema = project.var("raw_layout"), project.var("landing_schema")
-    if missing := find_missing(connection, project, layout):
+    if missing := find_missing(engine.connection, project, layout):
         detail = f"schema {schema} has no table {', '.join(missing)}"
         return Finding("raw layout", "fail", detail, "Check the vars landing_schema, raw_layout.")
     return Finding("raw layout", "ok", f"{name}; it does not give: {layout.cannot_give}")
 
 
-def _examine_server(connection: Connection) -> Finding:
-    major = connection.server_version // 10000
+def _examine_server(engine: PostgresEngine) -> Finding:
+    major = engine.connection.server_version // 10000
     if major < OLDEST_SERVER:
         return Finding(
             "server", "fail", f"Postgres {major}", f"Use Postgres {OLDEST_SERVER} or newer."
@@ -103,9 +114,9 @@ def _examine_server(connection: Connection) -> Finding:
 
 
 def _examine_raw_tables(
-    connection: Connection, raw_schema: str, loaded_at_field: str
+    engine: PostgresEngine, raw_schema: str, loaded_at_field: str
 ) -> Iterator[Finding]:
-    found = find_columns(connection, raw_schema) or {}
+    found = engine.find_columns(raw_schema, [table.name for table in RAW_TABLES]) or {}
     for table in RAW_TABLES:
         if table.name not in found:
             continue
@@ -116,7 +127,7 @@ def _examine_raw_tables(
             if not column.is_personal and column.name in found[table.name]
         ]
         needed.append(loaded_at_field)
-        readable = _find_readable(connection, raw_schema, table.name, needed)
+        readable = _find_readable(engine, raw_schema, table.name, needed)
         if len(readable) < len(needed):
             unreadable = ", ".join(column for column in needed if column not in readable)
             yield Finding(
@@ -128,7 +139,7 @@ def _examine_raw_tables(
             )
             continue
         for column in table.indexed_columns(loaded_at_field):
-            if not has_leading_index(connection, raw_schema, table.name, column):
+            if not has_leading_index(engine, raw_schema, table.name, column):
                 yield Finding(
                     f"index on {name} ({column})",
                     "warn",
@@ -137,32 +148,28 @@ def _examine_raw_tables(
                 )
 
 
-def has_leading_index(connection: Connection, schema: str, table: str, column: str) -> bool:
+def has_leading_index(engine: PostgresEngine, schema: str, table: str, column: str) -> bool:
     """Return whether an index of a table begins with a column; of a view, always."""
-    with connection.cursor() as cursor:
-        cursor.execute(_LEADING_INDEX, {"table": f'"{schema}"."{table}"', "column": column})
-        return cursor.fetchone() is not None
+    return bool(engine.query(_LEADING_INDEX, {"table": f'"{schema}"."{table}"', "column": column}))
 
 
 _LEADING_INDEX = """
-    select
+    select 1
     from pg_catalog.pg_index as index
     inner join pg_catalog.pg_attribute as attribute
         on attribute.attrelid = index.indrelid and attribute.attnum = index.indkey[0]
     where index.indrelid = cast(%(table)s as regclass) and attribute.attname = %(column)s
     union all
     -- A view has no index; that of the table behind it is its owner's matter.
-    select from pg_catalog.pg_class where oid = cast(%(table)s as regclass) and relkind = 'v'
+    select 1 from pg_catalog.pg_class where oid = cast(%(table)s as regclass) and relkind = 'v'
 """
 
 
 def _find_readable(
-    connection: Connection, schema: str, table: str, columns: list[str]
+    engine: PostgresEngine, schema: str, table: str, columns: list[str]
 ) -> list[str]:
     """Return which of the columns this role may select."""
-    with connection.cursor() as cursor:
-        cursor.execute(_READABLE, (schema, table, columns))
-        found = {name for (name,) in cursor.fetchall()}
+    found = {name for (name,) in engine.query(_READABLE, (schema, table, columns))}
     return [column for column in columns if column in found]
 
 
@@ -180,20 +187,17 @@ _READABLE = """
 """
 
 
-def _examine_excess(connection: Connection, raw_schema: str) -> Finding:
+def _examine_excess(engine: PostgresEngine, raw_schema: str) -> Finding:
     """Look for rights without which the damage of a mistake or a theft would be smaller."""
     excess = []
     for table in RAW_TABLES:
         personal = [column.name for column in table.columns if column.is_personal]
-        readable = _find_readable(connection, raw_schema, table.name, personal)
+        readable = _find_readable(engine, raw_schema, table.name, personal)
         if readable:
             excess.append(f"read {', '.join(readable)} in {raw_schema}.{table.name}")
-    with connection.cursor() as cursor:
-        cursor.execute(
-            "select has_schema_privilege(to_regnamespace(%s), 'create')", (f'"{raw_schema}"',)
-        )
-        if cursor.fetchone() == (True,):
-            excess.append(f"create tables in {raw_schema}")
+    may_create = "select has_schema_privilege(to_regnamespace(%s), 'create')"
+    if engine.query(may_create, (f'"{raw_schema}"',)) == [(True,)]:
+        excess.append(f"create tables in {raw_schema}")
     if excess:
         return Finding(
             "rights",
@@ -204,28 +208,26 @@ def _examine_excess(connection: Connection, raw_schema: str) -> Finding:
     return Finding("rights", "ok", "no more than a run needs")
 
 
-def _examine_report_reader(connection: Connection, schema: str, reader: str) -> Finding:
+def _examine_report_reader(engine: PostgresEngine, schema: str, reader: str) -> Finding:
     try:
         parse_var(REPORT_READER_VARIABLE, reader)
     except FunnelError as error:
         return Finding("report reader", "fail", error.message, error.hint)
-    with connection.cursor() as cursor:
-        # Null before it is built.
-        cursor.execute(
-            "select has_schema_privilege(oid, to_regnamespace(%s), 'usage')"
-            " and has_table_privilege(oid, to_regclass(%s), 'select')"
-            " from pg_catalog.pg_roles where rolname = %s",
-            (f'"{schema}"', f'"{schema}".monthly_stats', reader),
-        )
-        may_read = cursor.fetchone()
-    if may_read is None:
+    # Null before it is built.
+    may_read = engine.query(
+        "select has_schema_privilege(oid, to_regnamespace(%s), 'usage')"
+        " and has_table_privilege(oid, to_regclass(%s), 'select')"
+        " from pg_catalog.pg_roles where rolname = %s",
+        (f'"{schema}"', f'"{schema}".monthly_stats', reader),
+    )
+    if not may_read:
         return Finding(
             "report reader",
             "fail",
             f"there is no role {reader}, which {REPORT_READER_VARIABLE} names",
             "Set it to funnel_report_reader, which docs/roles.sql makes, or unset it.",
         )
-    if may_read == (False,):
+    if may_read == [(False,)]:
         return Finding(
             "report reader",
             "warn",
@@ -236,14 +238,12 @@ def _examine_report_reader(connection: Connection, schema: str, reader: str) -> 
     return Finding("report reader", "ok", reader)
 
 
-def _examine_built_schemas(project: Project, connection: Connection) -> Iterator[Finding]:
+def _examine_built_schemas(project: Project, engine: PostgresEngine) -> Iterator[Finding]:
     for custom_schema in BUILT_SCHEMAS:
         schema = project.schema(custom_schema)
         # Rows that fail a test are a help, not a result: without them a run warns.
         status: Literal["warn", "fail"] = "warn" if custom_schema == AUDIT else "fail"
-        with connection.cursor() as cursor:
-            cursor.execute(_MAY_BUILD, {"schema": f'"{schema}"'})
-            may_create, others = cursor.fetchone() or (False, None)
+        [(may_create, others)] = engine.query(_MAY_BUILD, {"schema": f'"{schema}"'})
         if not may_create:
             yield Finding(
                 f"permission on schema {schema}",

@@ -35,7 +35,7 @@ from runner.extract.raw import RawTables
 from runner.project import LANDING, Project
 from runner.settings.environment import environment
 from runner.warehouse.completeness import Completeness
-from runner.warehouse.connection import open_warehouse
+from runner.warehouse.connection import open_postgres
 from runner.warehouse.lock import hold_lock
 from runner.words import plural
 
@@ -188,7 +188,7 @@ def extract(project: Project, options: ExtractOptions, console: Console) -> Summ
         FunnelError: The account cannot be read, or the target cannot be written. What was read
             until then is kept.
     """
-    with use_account(project) as account, open_warehouse(project) as connection:
+    with use_account(project) as account, open_postgres(project) as connection:
         if options.dry_run:
             return _Extract(project, account, connection, options, console).sweep_only()
         with hold_lock(project, connection, "funnel extract", wait=options.wait):

@@ -12,6 +12,7 @@ from runner.extract.landing import Landing
 from runner.project import META, Project
 from runner.raw.tables import create_indexes, create_tables
 from runner.warehouse.meta import EVENTS
+from runner.warehouse.on_postgres import PostgresEngine
 from runner.warehouse.raw_contract import EVENT_TIMES, RAW_TABLES, check_raw_tables
 
 # An activity of a whole day is a date, not a moment: noon of the reporting zone is on that day.
@@ -166,7 +167,7 @@ class RawTables:
         with self.connection, self.connection.cursor() as cursor:
             create_tables(cursor, schema, loaded_at)
             create_indexes(cursor, schema, loaded_at)
-        check_raw_tables(self.connection, self.project)
+        check_raw_tables(PostgresEngine(self.connection), self.project)
 
     def write_all(self, cursor: Cursor) -> None:
         """Make all tables what the landing tables say, but for deals whose log is due."""

@@ -12,7 +12,6 @@ from uuid import uuid4
 
 from dateutil.relativedelta import relativedelta
 from psycopg2 import sql
-from psycopg2.extensions import connection as Connection  # noqa: N812 - a class in lower case
 
 from runner.console import Console
 from runner.errors import ExitCode, FunnelError
@@ -21,6 +20,7 @@ from runner.months.pipeline import Pipeline, RunOptions, RunReport, open_pipelin
 from runner.months.window import Window, window_between
 from runner.project import META, Project
 from runner.warehouse.connection import DAILY_TABLES, MONTH_TABLES
+from runner.warehouse.engine import Engine
 from runner.warehouse.meta import EVENTS
 
 HOW_TO_RESUME = "To go on from here: funnel backfill --resume"
@@ -92,7 +92,7 @@ def run_backfill(
     purpose = f"{backfill.first} to {backfill.last}" if backfill else "--resume"
     with open_pipeline(project, console, command, purpose, options) as opened:
         schema = project.schema(META)
-        backfill_id, backfill = _begin(opened.connection, schema, backfill)
+        backfill_id, backfill = _begin(opened.engine, schema, backfill)
         windows = list(backfill.batches())
         pipeline = _batch_pipeline(opened, backfill, windows)
         reasons: dict[str, tuple[str, ...]] = {}
@@ -111,7 +111,7 @@ def run_backfill(
                     # No second look: what is loaded meanwhile is for the next run.
                     state = pipeline.state.counted(report.plan.months, window.last_day)
                     pipeline = replace(pipeline, state=state)
-                    _note(pipeline.connection, schema, backfill_id, window, is_last=is_last)
+                    _note(pipeline.engine, schema, backfill_id, window, is_last=is_last)
                     advance(window)
         except BaseException:
             console.say(HOW_TO_RESUME, even_if_quiet=True)
@@ -163,10 +163,10 @@ def _progress(
         yield advance
 
 
-def _begin(connection: Connection, schema: str, backfill: Backfill | None) -> tuple[str, Backfill]:
+def _begin(engine: Engine, schema: str, backfill: Backfill | None) -> tuple[str, Backfill]:
     """Write a backfill down, or read the last one; return its id in the ledger as well."""
     if backfill is None:
-        unfinished = find_unfinished(connection, schema)
+        unfinished = find_unfinished(engine, schema)
         if not unfinished:
             raise FunnelError(
                 "there is no backfill to resume",
@@ -175,7 +175,7 @@ def _begin(connection: Connection, schema: str, backfill: Backfill | None) -> tu
         return unfinished[-1]
     backfill_id = str(uuid4())
     record(
-        connection,
+        engine,
         schema,
         backfill_id,
         "backfill_started",
@@ -187,9 +187,9 @@ def _begin(connection: Connection, schema: str, backfill: Backfill | None) -> tu
     return backfill_id, backfill
 
 
-def find_unfinished(connection: Connection, schema: str) -> list[tuple[str, Backfill]]:
+def find_unfinished(engine: Engine, schema: str) -> list[tuple[str, Backfill]]:
     """Return the backfills that have not come to their end, each with its id, oldest first."""
-    if not has_ledger(connection, schema):
+    if not has_ledger(engine, schema):
         return []
     query = """
         select
@@ -205,22 +205,20 @@ def find_unfinished(connection: Connection, schema: str) -> list[tuple[str, Back
             begun.happened_at
         order by begun.happened_at
     """
-    with connection.cursor() as cursor:
-        cursor.execute(sql.SQL(query).format(events=sql.Identifier(schema, EVENTS)))
-        return [(row[0], Backfill(*row[1:])) for row in cursor.fetchall()]
+    events = sql.Identifier(schema, EVENTS)
+    rows = engine.query(sql.SQL(query).format(events=events))
+    return [(row[0], Backfill(*row[1:])) for row in rows]
 
 
-def _note(
-    connection: Connection, schema: str, backfill_id: str, window: Window, *, is_last: bool
-) -> None:
+def _note(engine: Engine, schema: str, backfill_id: str, window: Window, *, is_last: bool) -> None:
     """Write down that a batch is done; the last one also ends older backfills that it contains."""
-    with connection:
+    with engine.transaction():
         if is_last:
-            unfinished = find_unfinished(connection, schema)
+            unfinished = find_unfinished(engine, schema)
             this = dict(unfinished)[backfill_id]
             for one, other in unfinished:
                 is_contained = this.first <= other.first and other.last <= this.last
                 if is_contained and other.command in (this.command, "backfill"):
-                    record(connection, schema, one, "backfill_ended")
+                    record(engine, schema, one, "backfill_ended")
         next_day = window.source_dt + timedelta(days=1)
-        record(connection, schema, backfill_id, "batch_ended", next_day=next_day)
+        record(engine, schema, backfill_id, "batch_ended", next_day=next_day)

@@ -7,7 +7,7 @@ from runner.months.window import Window
 from runner.project import Project
 from runner.raw.demo_data import LAST_DAY, write_demo
 from runner.raw.directory import load_demo
-from runner.warehouse.connection import open_warehouse
+from runner.warehouse.connection import open_postgres
 from runner.warehouse.lock import hold_lock
 from runner.words import count, plural
 
@@ -24,7 +24,7 @@ def run_demo(project: Project, console: Console) -> RunReport:
             hint="Type `funnel demo --target local`.",
         )
     directory = project.home / "demo"
-    with open_warehouse(project) as connection:
+    with open_postgres(project) as connection:
         # Not while another run is at work: the load drops what is built, the lock's table too.
         with hold_lock(project, connection, "funnel demo", wait=0):
             summary = write_demo(directory)

@@ -1,7 +1,7 @@
 """Where stored rows are not what the models count from the raw rows.
 
-The queries are the models' own, so that there is one definition of each number; here they go to
-temporary tables.
+The queries are the models' own, so that there is one definition of each number; here their rows are
+kept apart.
 """
 
 from collections.abc import Mapping, Sequence
@@ -10,12 +10,13 @@ from datetime import date
 
 from dateutil.relativedelta import relativedelta
 from psycopg2 import sql
-from psycopg2.extensions import cursor as Cursor  # noqa: N812 - a class in lower case
 
 from runner.months.pipeline import Pipeline
 from runner.months.window import EARLIEST, Window, window_between
 from runner.project import ANALYTICS, REPORTING
 from runner.warehouse.connection import DAILY_TABLES, DEAL_TABLES, MONTH_TABLES
+from runner.warehouse.engine import Engine
+from runner.words import year_month
 
 _KPI_COLUMNS = {
     "daily_activity_stats": ("kpi_name",),
@@ -56,20 +57,17 @@ def compare_deals(pipeline: Pipeline) -> dict[str, int]:
     queries = dbt.compile(DEAL_TABLES)
     analytics = pipeline.project.schema(ANALYTICS)
     found = {}
-    with pipeline.connection as connection, connection.cursor() as cursor:
-        cursor.execute("set local enable_nestloop = off; set local jit = off")
+    with pipeline.engine.scratch() as keep:
         for table in DEAL_TABLES:
-            true = _true(table)
-            cursor.execute(_keep(true, queries[table]))
+            keep(f"true_{table}", queries[table])
             parts = {
                 "columns": _columns(tuple(dbt.manifest.nodes[f"model.funnel.{table}"].columns)),
-                "true": true,
+                "true": _true(table),
                 "stored": sql.Identifier(analytics, table),
             }
             # The query of deal_months returns what its table lacks.
             query = _MISSING_DEALS if table == "deal_months" else _DEAL_DRIFT
-            cursor.execute(sql.SQL(query).format(**parts))
-            (number,) = cursor.fetchone() or (0,)
+            [(number,)] = pipeline.engine.query(sql.SQL(query).format(**parts))
             if number:
                 found[table] = number
     return found
@@ -97,9 +95,10 @@ def compare_window(pipeline: Pipeline, window: Window) -> list[Drift]:
         "end_day": window.source_dt.replace(day=1) + relativedelta(months=1),
     }
     found: list[Drift] = []
-    with pipeline.connection as connection, connection.cursor() as cursor:
+    engine = pipeline.engine
+    with engine.scratch() as keep:
         for table, query in queries.items():
-            cursor.execute(_keep(_true(table), query))
+            keep(f"true_{table}", query)
         for daily, kpi_columns in _KPI_COLUMNS.items():
             names = {
                 "kpi_columns": _columns(kpi_columns),
@@ -107,11 +106,11 @@ def compare_window(pipeline: Pipeline, window: Window) -> list[Drift]:
                 "daily": sql.Identifier(analytics, daily),
                 "monthly": sql.Identifier(analytics, MONTHLY[daily]),
             }
-            found += _find_drift(cursor, daily, _DAILY_DRIFT, names, limits)
-            found += _find_drift(cursor, MONTHLY[daily], _MONTHLY_DRIFT, names, limits)
+            found += _find_drift(engine, daily, _DAILY_DRIFT, names, limits)
+            found += _find_drift(engine, MONTHLY[daily], _MONTHLY_DRIFT, names, limits)
         names = {f"true_{daily}": _true(daily) for daily in DAILY_TABLES}
         names["monthly_stats"] = sql.Identifier(reporting, "monthly_stats")
-        found += _find_drift(cursor, "monthly_stats", _FUNNEL_DRIFT, names, limits)
+        found += _find_drift(engine, "monthly_stats", _FUNNEL_DRIFT, names, limits)
         for table, (key, *rest) in zip(MONTH_TABLES, _MONTH_COLUMNS, strict=True):
             names = {
                 "stored": sql.Identifier(analytics, table),
@@ -121,13 +120,13 @@ def compare_window(pipeline: Pipeline, window: Window) -> list[Drift]:
                 "stored_rest": _columns(rest, "stored"),
                 "counted_rest": _columns(rest, "counted"),
             }
-            found += _find_drift(cursor, table, _MONTH_DRIFT, names, limits)
+            found += _find_drift(engine, table, _MONTH_DRIFT, names, limits)
     return found
 
 
 _DAILY_DRIFT = """
     select
-        to_char(date_trunc('month', date), 'YYYY-MM'),
+        cast(date_trunc('month', date) as date),
         kpi_name,
         cast(sum(stored.new_deals_count) as bigint),
         cast(sum(counted.new_deals_count) as bigint),
@@ -155,7 +154,7 @@ _DAILY_DRIFT = """
 
 _MONTHLY_DRIFT = """
     select
-        to_char(month, 'YYYY-MM'),
+        month,
         kpi_name,
         stored.deals_count,
         cast(counted.deals_count as bigint),
@@ -186,7 +185,7 @@ _MONTHLY_DRIFT = """
 
 _FUNNEL_DRIFT = """
     select
-        to_char(month, 'YYYY-MM'),
+        month,
         coalesce(stored.kpi_name, counted.kpi_name),
         stored.deals_count,
         cast(counted.deals_count as bigint),
@@ -226,7 +225,7 @@ _MONTH_COLUMNS = (
 
 _MONTH_DRIFT = """
     select
-        to_char(coalesce(stored.month, counted.month), 'YYYY-MM'),
+        coalesce(stored.month, counted.month),
         coalesce(stored.kpi_name, counted.kpi_name),
         cast(sum(stored.deals_count) as bigint),
         cast(sum(counted.deals_count) as bigint),
@@ -249,29 +248,21 @@ _MONTH_DRIFT = """
 
 
 def _find_drift(
-    cursor: Cursor,
+    engine: Engine,
     table: str,
     query: str,
     names: Mapping[str, sql.Composable],
     limits: Mapping[str, date],
 ) -> list[Drift]:
-    cursor.execute(sql.SQL(query).format(**names), limits)
+    found = engine.query(sql.SQL(query).format(**names), limits)
     return [
-        Drift(month, table, kpi_name, stored, counted, rows)
-        for month, kpi_name, stored, counted, rows in cursor.fetchall()
+        Drift(year_month(month), table, kpi_name, stored, counted, rows)
+        for month, kpi_name, stored, counted, rows in found
     ]
 
 
 def _true(table: str) -> sql.Identifier:
     return sql.Identifier(f"true_{table}")
-
-
-def _keep(table: sql.Identifier, query: str) -> sql.Composable:
-    """Return a statement that keeps the rows of a model's query until the transaction ends."""
-    return (
-        sql.SQL("create temporary table {} on commit drop as ").format(table)
-        + sql.SQL(query.replace("{", "{{").replace("}", "}}")).format()
-    )
 
 
 def _columns(names: Sequence[str], *table: str) -> sql.Composable:

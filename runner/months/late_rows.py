@@ -13,13 +13,13 @@ from dataclasses import dataclass
 from datetime import date, datetime, timedelta
 
 from psycopg2 import sql
-from psycopg2.extensions import cursor as Cursor  # noqa: N812 - a class in lower case
 
 from runner.months.window import EARLIEST, LATEST
 from runner.project import META, Project
+from runner.warehouse.engine import Engine
 from runner.warehouse.meta import EVENTS
 from runner.warehouse.raw_contract import EVENT_TIMES
-from runner.words import plural
+from runner.words import plural, year_month
 
 OVERLAP = timedelta(hours=6)
 """The longest loading transaction whose rows are sure to be found."""
@@ -57,53 +57,50 @@ class LateRows:
 
 
 def find_late_rows(
-    cursor: Cursor, project: Project, since: Watermark | None, now: datetime
+    engine: Engine, project: Project, since: Watermark | None, now: datetime
 ) -> tuple[dict[str, LateRows], Watermark]:
     """Return what was loaded since a watermark, by month as 'YYYY-MM', and the next watermark.
 
     Args:
-        cursor: Asks within one snapshot.
+        engine: Asks within one snapshot.
         project: Names the raw tables and the reporting time zone.
         since: What an earlier look has returned; without it no row is late.
         now: The moment of this look, before that of the snapshot.
     """
-    # In which the server compares a load time without a zone with a moment.
-    cursor.execute("set local timezone = %s", (project.loaded_at_timezone or "UTC",))
-    recent_rows = _recent_rows(cursor, project, now)
+    recent_rows = _recent_rows(engine, project, now)
     if since is None:
         return {}, Watermark(now, recent_rows)
-    unchanged = _recent_rows(cursor, project, since.seen_until) == since.recent_rows
+    unchanged = _recent_rows(engine, project, since.seen_until) == since.recent_rows
     begin = since.seen_until if unchanged else since.seen_until - OVERLAP
-    late_rows = _rows_by_month(cursor, project, begin)
-    for month, removed in _removed_by_month(cursor, project, since.seen_until).items():
+    late_rows = _rows_by_month(engine, project, begin)
+    for month, removed in _removed_by_month(engine, project, since.seen_until).items():
         loaded = late_rows.get(month, LateRows(0, removed.oldest))
         oldest = min(loaded.oldest, removed.oldest)
         late_rows[month] = LateRows(loaded.count + removed.count, oldest)
     return late_rows, Watermark(now, recent_rows)
 
 
-def _rows_by_month(cursor: Cursor, project: Project, begin: datetime) -> dict[str, LateRows]:
+def _rows_by_month(engine: Engine, project: Project, begin: datetime) -> dict[str, LateRows]:
     query = """
-        select {event_time} at time zone 'UTC' at time zone {timezone} as local_time
+        select {local_time} as local_time
         from {table}
         where {loaded_at} >= {begin}
     """
-    loaded = _of_each_table(
-        query, project, begin=sql.Literal(begin), timezone=sql.Literal(project.var("timezone"))
-    )
+    loaded = _of_each_table(query, engine, project, begin=sql.Literal(begin))
     months = """
-        select to_char(local_time, 'YYYY-MM'), count(*), cast(min(local_time) as date)
+        select cast(date_trunc('month', local_time) as date), count(*),
+            cast(min(local_time) as date)
         from ({}) as loaded
         where local_time >= %s and local_time < %s
         group by 1
         order by 1
     """
     # No run has a window beyond these.
-    cursor.execute(sql.SQL(months).format(loaded), (EARLIEST, LATEST))
-    return {month: LateRows(count, oldest) for month, count, oldest in cursor.fetchall()}
+    found = engine.query(sql.SQL(months).format(loaded), (EARLIEST, LATEST))
+    return {year_month(month): LateRows(count, oldest) for month, count, oldest in found}
 
 
-def _removed_by_month(cursor: Cursor, project: Project, begin: datetime) -> dict[str, LateRows]:
+def _removed_by_month(engine: Engine, project: Project, begin: datetime) -> dict[str, LateRows]:
     """Return what was deleted since a moment; under the lock, so that no look can pass it."""
     query = """
         select months, sum(rows_written), min(first_day) from {}
@@ -111,29 +108,33 @@ def _removed_by_month(cursor: Cursor, project: Project, begin: datetime) -> dict
         group by months
     """
     events = sql.Identifier(project.schema(META), EVENTS)
-    cursor.execute(sql.SQL(query).format(events), (begin, EARLIEST, LATEST))
-    return {month: LateRows(int(count), oldest) for month, count, oldest in cursor.fetchall()}
+    found = engine.query(sql.SQL(query).format(events), (begin, EARLIEST, LATEST))
+    return {month: LateRows(int(count), oldest) for month, count, oldest in found}
 
 
-def _recent_rows(cursor: Cursor, project: Project, until: datetime) -> str:
+def _recent_rows(engine: Engine, project: Project, until: datetime) -> str:
     query = """
-        select concat({name}, ' ', count(*), ' ', sum(extract(epoch from {loaded_at})))
+        select concat({name}, ' ', count(*), ' ', sum({loaded_at_number}))
         from {table}
         where {loaded_at} >= {begin} and {loaded_at} < {end}
     """
     limits = {"begin": sql.Literal(until - OVERLAP), "end": sql.Literal(until)}
-    cursor.execute(_of_each_table(query, project, **limits))
-    return ", ".join(sorted(said for (said,) in cursor.fetchall()))
+    found = engine.query(_of_each_table(query, engine, project, **limits))
+    return ", ".join(sorted(said for (said,) in found))
 
 
-def _of_each_table(query: str, project: Project, **parts: sql.Composable) -> sql.Composed:
+def _of_each_table(
+    query: str, engine: Engine, project: Project, **parts: sql.Composable
+) -> sql.Composed:
     """Return a query of all raw tables of events."""
+    loaded_at = sql.Identifier(project.loaded_at_field)
     return sql.SQL(" union all ").join(
         sql.SQL(query).format(
             name=sql.Literal(table),
             table=sql.Identifier(project.raw_schema, table),
-            event_time=sql.Identifier(event_time),
-            loaded_at=sql.Identifier(project.loaded_at_field),
+            local_time=engine.local_time(sql.Identifier(event_time), project.var("timezone")),
+            loaded_at=loaded_at,
+            loaded_at_number=engine.as_number(loaded_at),
             **parts,
         )
         for table, event_time in EVENT_TIMES.items()

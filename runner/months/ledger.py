@@ -14,15 +14,13 @@ from datetime import date, datetime, timedelta
 from typing import Any, Literal
 
 from psycopg2 import sql
-from psycopg2.extensions import connection as Connection  # noqa: N812 - a class in lower case
-from psycopg2.extras import RealDictCursor
 
 from runner.errors import FunnelError
 from runner.months.late_rows import Watermark
 from runner.months.window import months_between
 from runner.project import Project
-from runner.warehouse.connection import reading, table_exists
-from runner.warehouse.meta import EVENTS, create_ledger
+from runner.warehouse.engine import Engine
+from runner.warehouse.meta import EVENTS
 
 _OF_EARLIER_VERSIONS = ("runs", "verified_months", "backfills")
 
@@ -127,21 +125,21 @@ def _parts(definition: str) -> list[str]:
     return [seed, zone, pipelines, *rest[1:]]
 
 
-def has_ledger(connection: Connection, schema: str) -> bool:
+def has_ledger(engine: Engine, schema: str) -> bool:
     """Return whether there is a ledger; that of an earlier version is taken over."""
-    if table_exists(connection, schema, EVENTS):
+    if engine.table_exists(schema, EVENTS):
         return True
-    if not any(table_exists(connection, schema, table) for table in _OF_EARLIER_VERSIONS):
+    if not any(engine.table_exists(schema, table) for table in _OF_EARLIER_VERSIONS):
         return False
-    create_ledger(connection, schema)
+    engine.create_ledger(schema)
     return True
 
 
-def record(connection: Connection, schema: str, run_id: str, event: str, **columns: object) -> None:
+def record(engine: Engine, schema: str, run_id: str, event: str, **columns: object) -> None:
     """Add an event of the present moment; the ledger has to be there.
 
     Args:
-        connection: A connection to the warehouse.
+        engine: The warehouse.
         schema: The schema of the ledger, as on the target.
         run_id: The run or the backfill that it is about.
         event: ended, watermark, verified, backfill_started, batch_ended or backfill_ended.
@@ -153,59 +151,58 @@ def record(connection: Connection, schema: str, run_id: str, event: str, **colum
         sql.SQL(", ").join(map(sql.Identifier, row)),
         sql.SQL(", ").join(map(sql.Literal, row.values())),
     )
-    with connection.cursor() as cursor:
-        cursor.execute(query)
+    engine.query(query)
 
 
 def close_open_runs(
-    connection: Connection, schema: str, outcome: Literal["interrupted", "crashed"]
+    engine: Engine, schema: str, outcome: Literal["interrupted", "crashed"]
 ) -> None:
     """Write down how runs ended that did not live to do so; for the holder of the lock.
 
     They held the lock. A run of plain dbt may still be running.
     """
-    if has_ledger(connection, schema):
+    if has_ledger(engine, schema):
         query = "select run_id from {} where outcome = 'running' and command like 'funnel %'"
-        for (run_id,) in _ask(connection, schema, query):
-            record(connection, schema, run_id, "ended", outcome=outcome)
+        for (run_id,) in _ask(engine, schema, query):
+            record(engine, schema, run_id, "ended", outcome=outcome)
 
 
-def find_own_run(connection: Connection, schema: str) -> str:
+def find_own_run(engine: Engine, schema: str) -> str:
     """Return the run_id of the dbt run that ended last; for the holder of the lock."""
     query = """
         select run_id from {} where command like 'funnel %' order by started_at desc limit 1
     """
-    [(run_id,)] = _ask(connection, schema, query)
+    [(run_id,)] = _ask(engine, schema, query)
     return str(run_id)
 
 
-def read_ledger(connection: Connection, schema: str) -> Ledger:
+def read_ledger(engine: Engine, schema: str) -> Ledger:
     """Return what the runs so far have left on record; the ledger has to be there."""
-    [(seen_until, recent_rows)] = _ask(connection, schema, _WATERMARK, EVENTS)
+    [(seen_until, recent_rows)] = _ask(engine, schema, _WATERMARK, EVENTS)
     return Ledger(
-        _read_last_run(connection, schema, "months <> '' or as_of is not null"),
-        _read_last_run(connection, schema, "outcome = 'success' and is_complete"),
+        _read_last_run(engine, schema, "months <> '' or as_of is not null"),
+        _read_last_run(engine, schema, "outcome = 'success' and is_complete"),
         Watermark(seen_until, recent_rows) if seen_until else None,
-        _read_definitions(connection, schema),
-        _read_deals_known_through(connection, schema),
-        {definition for *_, definition in _ask(connection, schema, _RUNS_OF_DEALS)},
+        _read_definitions(engine, schema),
+        _read_deals_known_through(engine, schema),
+        {definition for *_, definition in _ask(engine, schema, _RUNS_OF_DEALS)},
     )
 
 
-def find_deals_known_through(connection: Connection, schema: str) -> date | None:
+def find_deals_known_through(engine: Engine, schema: str) -> date | None:
     """Return the day through which the marts know all events, for who only reads.
 
     None where no run has said so, or where this role may not read the ledger.
     """
-    with suppress(FunnelError), reading(schema, "runs"):
-        return _read_deals_known_through(connection, schema)
+    with suppress(FunnelError), engine.reading(schema, "runs"):
+        return _read_deals_known_through(engine, schema)
     return None
 
 
-def find_last_run(connection: Connection, schema: str) -> RecordedRun | None:
+def find_last_run(engine: Engine, schema: str) -> RecordedRun | None:
     """Return the run that began last, of those that process months; None if that is not known."""
-    with suppress(FunnelError), reading(schema, "runs"):
-        return _read_last_run(connection, schema, "months <> ''")
+    with suppress(FunnelError), engine.reading(schema, "runs"):
+        return _read_last_run(engine, schema, "months <> ''")
     return None
 
 
@@ -248,14 +245,14 @@ _RUNS_OF_DEALS = """
 """
 
 
-def _read_deals_known_through(connection: Connection, schema: str) -> date | None:
+def _read_deals_known_through(engine: Engine, schema: str) -> date | None:
     """Return the day through which the marts know all events; None where no run has said so.
 
     Plain dbt learns what its months hold, which is all where they reach back to what was known. A
     run that did not come to its end may have set some tables back.
     """
     known: date | None = None
-    runs = _ask(connection, schema, _RUNS_OF_DEALS)
+    runs = _ask(engine, schema, _RUNS_OF_DEALS)
     for has_learned, has_window, as_of, months, _ in runs:
         unknown = months_between(known + timedelta(days=1), as_of) if known else ()
         if known is None or has_learned or (has_window and set(unknown) <= set(months.split())):
@@ -264,13 +261,13 @@ def _read_deals_known_through(connection: Connection, schema: str) -> date | Non
     return known
 
 
-def _read_definitions(connection: Connection, schema: str) -> dict[str, set[str]]:
+def _read_definitions(engine: Engine, schema: str) -> dict[str, set[str]]:
     query = """
         select months, definition, is_complete from {}
         group by months, definition, is_complete order by max(started_at)
     """
     hashes: dict[str, set[str]] = {}
-    for months, definition, is_complete in _ask(connection, schema, query):
+    for months, definition, is_complete in _ask(engine, schema, query):
         for month in months.split():
             # A run that failed may have counted the month in one of the two daily tables.
             before = set() if is_complete else hashes.get(month, set())
@@ -278,26 +275,25 @@ def _read_definitions(connection: Connection, schema: str) -> dict[str, set[str]
     return hashes
 
 
-def _read_last_run(connection: Connection, schema: str, condition: str) -> RecordedRun | None:
+def _read_last_run(engine: Engine, schema: str, condition: str) -> RecordedRun | None:
     fields: dict[str, Any] = RecordedRun.__dataclass_fields__
     query = sql.SQL("select {} from {} where {} order by started_at desc limit 1").format(
         sql.SQL(", ").join(map(sql.Identifier, fields)),
         sql.Identifier(schema, "runs"),
         sql.SQL(condition),
     )
-    with connection.cursor(cursor_factory=RealDictCursor) as cursor:
-        cursor.execute(query)
-        row = cursor.fetchone()
-    if row is None:
+    rows = engine.query(query)
+    if not rows:
         return None
+    row = dict(zip(fields, rows[0], strict=True))
     names = ("months", "warnings")
     lists = {name: row[name].split() for name in names if row[name] is not None}
     return RecordedRun(**{**row, **lists})
 
 
-def read_verified_months(connection: Connection, schema: str) -> dict[str, VerifiedMonth]:
+def read_verified_months(engine: Engine, schema: str) -> dict[str, VerifiedMonth]:
     """Return what the last verification of each month ('YYYY-MM') has found."""
-    if not has_ledger(connection, schema):
+    if not has_ledger(engine, schema):
         return {}
     verified = """
         select months, outcome, max(happened_at) from {1} where event = 'verified'
@@ -306,19 +302,17 @@ def read_verified_months(connection: Connection, schema: str) -> dict[str, Verif
     processed = "select months, max(started_at) from {} where is_complete group by months"
     found = {
         month: VerifiedMonth(moment, outcome == "drifted")
-        for months, outcome, moment in _ask(connection, schema, verified, EVENTS)
+        for months, outcome, moment in _ask(engine, schema, verified, EVENTS)
         for month in months.split()
     }
-    for months, moment in _ask(connection, schema, processed):
+    for months, moment in _ask(engine, schema, processed):
         for month in months.split():
             if month in found and found[month].verified_at <= moment:
                 found[month] = VerifiedMonth(found[month].verified_at, has_drifted=False)
     return found
 
 
-def _ask(connection: Connection, schema: str, query: str, *tables: str) -> list[tuple[Any, ...]]:
+def _ask(engine: Engine, schema: str, query: str, *tables: str) -> list[tuple[Any, ...]]:
     """Return the rows of a query about the view `runs`, and more tables of the ledger."""
     names = [sql.Identifier(schema, table) for table in ("runs", *tables)]
-    with connection.cursor() as cursor:
-        cursor.execute(sql.SQL(query).format(*names))
-        return cursor.fetchall()
+    return engine.query(sql.SQL(query).format(*names))

@@ -7,9 +7,6 @@ from dataclasses import asdict, dataclass, replace
 from datetime import date
 from typing import Any
 
-import psycopg2
-from psycopg2.extensions import connection as Connection  # noqa: N812 - a class in lower case
-
 from runner import __version__
 from runner.console import Console
 from runner.errors import ExitCode, FunnelError
@@ -24,8 +21,10 @@ from runner.transform.dbt_runner import Dbt
 from runner.transform.failing_rows import keep_failing_rows
 from runner.transform.results import NodeResult, count_statuses, exit_code, problems
 from runner.warehouse.completeness import Completeness, read_completeness
-from runner.warehouse.connection import DAILY_TABLES, DEAL_TABLES, MONTH_TABLES, open_warehouse
-from runner.warehouse.lock import LockLost, hold_lock
+from runner.warehouse.connection import DAILY_TABLES, DEAL_TABLES, MONTH_TABLES
+from runner.warehouse.engine import Engine
+from runner.warehouse.lock import LockLost
+from runner.warehouse.opening import open_warehouse
 
 
 @dataclass(frozen=True)
@@ -39,6 +38,7 @@ class RunOptions:
         with_healing: Whether to process what is missing or late in other months as well.
         wait: Seconds to wait for another writer.
         lock_timeout: Seconds to wait for a table that somebody else has locked; None is the var.
+        steal_lock: Whether to take the lock from a writer that is gone.
     """
 
     select: Sequence[str] = ()
@@ -47,6 +47,7 @@ class RunOptions:
     with_healing: bool = True
     wait: float = 0
     lock_timeout: int | None = None
+    steal_lock: bool = False
 
 
 @dataclass(frozen=True)
@@ -96,7 +97,7 @@ class Pipeline:
 
     Args:
         project: What it works on.
-        connection: Not dbt's, nor that of the lock.
+        engine: The warehouse, over a connection that is not dbt's.
         console: Where it talks.
         command: Name of the command, for the ledger.
         dbt: The project parsed once.
@@ -104,7 +105,7 @@ class Pipeline:
     """
 
     project: Project
-    connection: Connection
+    engine: Engine
     console: Console
     command: str
     dbt: Dbt
@@ -143,14 +144,14 @@ class Pipeline:
         built = {result.name for result in results if result.status == "pass"}
         if plan.watermark and built.issuperset((*DAILY_TABLES, *DEAL_TABLES, *MONTH_TABLES)):
             meta = self.project.schema(META)
-            run_id = find_own_run(self.connection, meta)
-            record(self.connection, meta, run_id, "watermark", **asdict(plan.watermark))
+            run_id = find_own_run(self.engine, meta)
+            record(self.engine, meta, run_id, "watermark", **asdict(plan.watermark))
         latest: Sequence[FunnelStep] = ()
         if exit_code(results) is ExitCode.DONE:
             latest_month = Period.ending(date.fromisoformat(f"{plan.months[-1]}-01"), 1)
             with suppress(FunnelError):  # --select has left the funnel out
-                latest = read_rows(self.connection, self.project, FunnelStep, latest_month)
-        history = read_completeness(self.connection, self.project)
+                latest = read_rows(self.engine, self.project, FunnelStep, latest_month)
+        history = read_completeness(self.engine, self.project)
         return RunReport(plan, results, time.monotonic() - begin, latest, history)
 
     def _build(self, plan: Plan, options: RunOptions) -> tuple[NodeResult, ...]:
@@ -168,7 +169,7 @@ class Pipeline:
         if deals_window and exit_code(built) is ExitCode.DONE:
             built += self._build_models(self._dbt(deals_window, options), options, [DEALS], [])
         audit = self.project.schema(AUDIT)
-        return freshness + keep_failing_rows(self.connection, audit, built, self.console)
+        return freshness + keep_failing_rows(self.engine, audit, built, self.console)
 
     def _build_models(
         self, dbt: Dbt, options: RunOptions, select: Sequence[str], exclude: Sequence[str]
@@ -194,7 +195,7 @@ def open_pipeline(
     command: str,
     purpose: str,
     options: RunOptions,
-    prepare: Callable[[Connection], None] | None = None,
+    prepare: Callable[[Engine], None] | None = None,
 ) -> Iterator[Pipeline]:
     """Become the only writer of the project's target while the block runs.
 
@@ -210,21 +211,24 @@ def open_pipeline(
         FunnelError: Another writer holds the lock, or the warehouse or its raw tables are missing.
     """
     with (
-        open_warehouse(project) as connection,
-        hold_lock(project, connection, f"funnel {command} {purpose}", wait=options.wait),
+        open_warehouse(project) as engine,
+        engine.only_writer(
+            project, f"funnel {command} {purpose}", wait=options.wait, steal=options.steal_lock
+        ),
     ):
-        _limit_patience(connection, project, options.lock_timeout)
-        close_open_runs(connection, project.schema(META), "crashed")
+        patience = options.lock_timeout
+        engine.limit_patience(project.var("lock_timeout") if patience is None else patience)
+        close_open_runs(engine, project.schema(META), "crashed")
         if prepare:
-            prepare(connection)
-        state = read_state(connection, project)
+            prepare(engine)
+        state = read_state(engine, project)
         try:
-            yield Pipeline(project, connection, console, command, Dbt.open(project), state)
+            yield Pipeline(project, engine, console, command, Dbt.open(project), state)
         except LockLost:
             raise  # another run may have begun, whose row in the ledger is open
         except KeyboardInterrupt:
-            with suppress(psycopg2.Error):  # else the next run writes down that it crashed
-                close_open_runs(connection, project.schema(META), "interrupted")
+            with suppress(*engine.errors):  # else the next run writes down that it crashed
+                close_open_runs(engine, project.schema(META), "interrupted")
             raise
 
 
@@ -233,7 +237,7 @@ def run_window(
     window: Window,
     options: RunOptions,
     console: Console,
-    prepare: Callable[[Connection], None] | None = None,
+    prepare: Callable[[Engine], None] | None = None,
 ) -> RunReport:
     """Process a window on the project's target, as its only writer.
 
@@ -250,10 +254,3 @@ def run_window(
     purpose = str(window.source_dt)
     with open_pipeline(project, console, "run", purpose, options, prepare) as pipeline:
         return pipeline.process(window, options)
-
-
-def _limit_patience(connection: Connection, project: Project, lock_timeout: int | None) -> None:
-    """Wait for somebody's lock no longer than dbt does, which the macro set_server tells."""
-    seconds = project.var("lock_timeout") if lock_timeout is None else lock_timeout
-    with connection.cursor() as cursor:
-        cursor.execute("select set_config('lock_timeout', %s, false)", (f"{seconds}s",))

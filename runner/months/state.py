@@ -5,13 +5,13 @@ from dataclasses import dataclass, field, replace
 from datetime import date
 
 from psycopg2 import sql
-from psycopg2.extensions import connection as Connection  # noqa: N812 - a class in lower case
 
 from runner.months.late_rows import LateRows, Watermark, find_late_rows
 from runner.months.ledger import Ledger, find_changes, has_ledger, read_definition, read_ledger
 from runner.months.window import days_of, months_between
 from runner.project import ANALYTICS, META, Project
-from runner.warehouse.connection import DAILY_TABLES, reading
+from runner.warehouse.connection import DAILY_TABLES
+from runner.warehouse.engine import Engine
 from runner.warehouse.raw_contract import EVENT_TIMES, check_raw_tables
 
 
@@ -102,58 +102,38 @@ class State:
         )
 
 
-def read_state(connection: Connection, project: Project) -> State:
+def read_state(engine: Engine, project: Project) -> State:
     """Look at the project's target. Writes nothing, but takes over an old ledger.
 
     Raises:
         FunnelError: A raw table is missing, or something cannot be read.
     """
     analytics, meta = project.schema(ANALYTICS), project.schema(META)
-    check_raw_tables(connection, project)
-    is_recorded = has_ledger(connection, meta)
-    raw = {table: (project.raw_schema, table) for table in EVENT_TIMES}
-    with connection.cursor() as cursor:
-        # Before the snapshot: what that does not see, the next look will find.
-        cursor.execute("select clock_timestamp()")
-        (now,) = cursor.fetchone() or (None,)
-    with connection, connection.cursor() as cursor:
-        cursor.execute("set transaction isolation level repeatable read, read only")
-        daily = {table: (analytics, table) for table in DAILY_TABLES}
-        sizes = _read_sizes(connection, {**daily, **raw})
-        built = _read_days(connection, {table: daily[table] for table in daily if table in sizes})
-        ledger = read_ledger(connection, meta) if is_recorded else Ledger()
-        late_rows, watermark = find_late_rows(cursor, project, ledger.watermark, now)
+    check_raw_tables(engine, project)
+    is_recorded = has_ledger(engine, meta)
+    # Before the snapshot: what that does not see, the next look will find.
+    now = engine.now()
+    with engine.snapshot(project.loaded_at_timezone or "UTC"):
+        with engine.reading(analytics, DAILY_TABLES[0]):
+            daily = engine.find_sizes(analytics, DAILY_TABLES)
+        built = _read_days(engine, analytics, daily)
+        ledger = read_ledger(engine, meta) if is_recorded else Ledger()
+        late_rows, watermark = find_late_rows(engine, project, ledger.watermark, now)
         return State(
             built=built,
             late_rows=late_rows,
             watermark=watermark,
             definition=read_definition(project),
             ledger=ledger,
-            estimated_rows={table: sizes[table] for table in raw},
+            estimated_rows=engine.find_sizes(project.raw_schema, EVENT_TIMES),
         )
 
 
-def _read_sizes(connection: Connection, tables: Mapping[str, tuple[str, str]]) -> dict[str, int]:
-    """Return the estimated rows of the tables that are there, by name."""
-    query = """
-        select name, cast(case when relkind in ('r', 'p', 'm') then reltuples else 0 end as bigint)
-        from unnest(%s, %s) as named (name, relation)
-        inner join pg_catalog.pg_class as class on class.oid = to_regclass(relation)
-    """
-    relations = [sql.Identifier(*place).as_string(connection) for place in tables.values()]
-    with reading(*next(iter(tables.values()))), connection.cursor() as cursor:
-        cursor.execute(query, (list(tables), relations))
-        return dict(cursor.fetchall())
-
-
-def _read_days(
-    connection: Connection, tables: Mapping[str, tuple[str, str]]
-) -> dict[str, set[date]]:
+def _read_days(engine: Engine, schema: str, tables: Collection[str]) -> dict[str, set[date]]:
     """Return the days that each table holds."""
-    days: dict[str, set[date]] = {}
-    for name, (schema, table) in tables.items():
+    days = {}
+    for table in tables:
         query = sql.SQL("select distinct date from {}").format(sql.Identifier(schema, table))
-        with reading(schema, table), connection.cursor() as cursor:
-            cursor.execute(query)
-            days[name] = {day for (day,) in cursor.fetchall()}
+        with engine.reading(schema, table):
+            days[table] = {day for (day,) in engine.query(query)}
     return days

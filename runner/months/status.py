@@ -3,9 +3,9 @@
 from dataclasses import asdict, dataclass
 from datetime import date, datetime
 from typing import Any
+from zoneinfo import ZoneInfo
 
 from psycopg2 import sql
-from psycopg2.extensions import connection as Connection  # noqa: N812 - a class in lower case
 
 from runner.months.backfill import Backfill, find_unfinished
 from runner.months.ledger import RecordedRun, read_verified_months
@@ -15,8 +15,8 @@ from runner.months.window import months_between
 from runner.project import META, Project
 from runner.text_table import TextTable
 from runner.warehouse.completeness import Completeness, read_completeness
-from runner.warehouse.connection import open_warehouse
-from runner.warehouse.lock import describe_holder
+from runner.warehouse.engine import Engine
+from runner.warehouse.opening import open_warehouse
 from runner.warehouse.raw_contract import EVENT_TIMES
 from runner.words import minute
 
@@ -104,13 +104,13 @@ def read_status(project: Project) -> Status:
         FunnelError: The warehouse cannot be read.
     """
     meta = project.schema(META)
-    with open_warehouse(project) as connection:
-        state = read_state(connection, project)
+    with open_warehouse(project) as engine:
+        state = read_state(engine, project)
         first_day, last_day = state.first_day, state.last_day
         built = months_between(first_day, last_day) if first_day and last_day else ()
-        verified = read_verified_months(connection, meta)
+        verified = read_verified_months(engine, meta)
         moments = [verified[month].verified_at for month in built if month in verified]
-        unfinished = find_unfinished(connection, meta)
+        unfinished = find_unfinished(engine, meta)
         return Status(
             last_run=state.ledger.last_run,
             last_good_run=state.ledger.last_good_run,
@@ -124,9 +124,9 @@ def read_status(project: Project) -> Status:
             outdated_months=tuple(state.outdated_months),
             outdated_by=state.changes,
             unfinished_backfill=unfinished[-1][1] if unfinished else None,
-            last_loaded_at=read_load_times(connection, project),
-            history=read_completeness(connection, project),
-            running=describe_holder(connection, meta),
+            last_loaded_at=read_load_times(engine, project),
+            history=read_completeness(engine, project),
+            running=engine.describe_writer(project),
         )
 
 
@@ -137,17 +137,15 @@ def _describe_run(run: RecordedRun | None) -> str:
     return f"{run.command}, {run.outcome}, {months}, began {minute(run.started_at)}"
 
 
-def read_load_times(connection: Connection, project: Project) -> dict[str, datetime | None]:
+def read_load_times(engine: Engine, project: Project) -> dict[str, datetime | None]:
     """Return when the newest row of each raw table of events was loaded."""
     found = {}
     for table in EVENT_TIMES:
-        query = sql.SQL("set local timezone = {}; select cast(max({}) as timestamptz) from {}")
-        parts = (
-            sql.Literal(project.loaded_at_timezone or "UTC"),
-            sql.Identifier(project.loaded_at_field),
-            sql.Identifier(project.raw_schema, table),
+        query = sql.SQL("select max({}) from {}").format(
+            sql.Identifier(project.loaded_at_field), sql.Identifier(project.raw_schema, table)
         )
-        with connection.cursor() as cursor:
-            cursor.execute(query.format(*parts))
-            (found[table],) = cursor.fetchone() or (None,)
+        [(moment,)] = engine.query(query)
+        if moment and moment.tzinfo is None:
+            moment = moment.replace(tzinfo=ZoneInfo(project.loaded_at_timezone or "UTC"))
+        found[table] = moment
     return found

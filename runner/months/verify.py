@@ -19,7 +19,7 @@ from runner.months.window import EARLIEST, Window, days_of
 from runner.project import ANALYTICS, META, REPORTING, Project
 from runner.text_table import TextTable
 from runner.transform.results import describe_problems, exit_code
-from runner.warehouse.connection import DAILY_TABLES, table_exists
+from runner.warehouse.connection import DAILY_TABLES
 from runner.words import count, plural
 
 _STAGING = ("funnel_steps", "path:models/staging")
@@ -90,9 +90,9 @@ def verify(
     console: Console,
     first: date | None,
     last: date | None,
+    options: RunOptions | None = None,
     *,
     repair: bool = False,
-    wait: float = 0,
 ) -> Verification:
     """Compare the stored counts with those of the raw rows, month by month.
 
@@ -101,13 +101,13 @@ def verify(
         console: Where to talk.
         first: First day; its whole month is compared. None is the first day built.
         last: Last day; its month is compared as far as it is built. None is the last day built.
+        options: How to deal with another writer.
         repair: Whether to process the months that drifted again.
-        wait: Seconds to wait for another writer.
 
     Raises:
         FunnelError: Nothing is built, or it could not run.
     """
-    with open_pipeline(project, console, "verify", "", RunOptions(wait=wait)) as pipeline:
+    with open_pipeline(project, console, "verify", "", options or RunOptions()) as pipeline:
         everything = _find_range(pipeline, first, last)
         results = pipeline.dbt.with_vars({"recorded_as": pipeline.recorded_as}).build(
             _STAGING, with_tests=False
@@ -132,7 +132,7 @@ def _find_range(pipeline: Pipeline, first: date | None, last: date | None) -> Ba
         raise FunnelError("nothing is built yet", hint="Type `funnel run`.")
     tables = [(schema, table) for pair in MONTHLY.items() for table in pair]
     for place, table in [*tables, (pipeline.project.schema(REPORTING), "monthly_stats")]:
-        if not table_exists(pipeline.connection, place, table):
+        if not pipeline.engine.table_exists(place, table):
             raise FunnelError(f"{place}.{table} is not built", hint="Type `funnel run`.")
     begin = max(first or first_built, first_built).replace(day=1)
     end = min(last or last_built, last_built)
@@ -181,11 +181,11 @@ def _compare(pipeline: Pipeline, everything: Backfill) -> Verification:
 
 def _remember(pipeline: Pipeline, window: Window, drift: Sequence[Drift]) -> None:
     """Write down which months were verified, for `funnel status`."""
-    connection, meta = pipeline.connection, pipeline.project.schema(META)
-    run_id = find_own_run(connection, meta)
+    engine, meta = pipeline.engine, pipeline.project.schema(META)
+    run_id = find_own_run(engine, meta)
     drifted = {found.month for found in drift}
     right = set(window.processed_months()) - drifted
     for outcome, months in {"right": right, "drifted": drifted}.items():
         if months:
             said = {"months": " ".join(sorted(months)), "outcome": outcome}
-            record(connection, meta, run_id, "verified", **said)
+            record(engine, meta, run_id, "verified", **said)

@@ -30,6 +30,7 @@ from runner.raw.cells import (
 )
 from runner.raw.files import find_files
 from runner.raw.tables import create_indexes, create_tables, drop_indexes, lock_tables
+from runner.warehouse.on_postgres import PostgresEngine
 from runner.warehouse.raw_contract import (
     RAW_TABLES,
     RawColumn,
@@ -183,7 +184,7 @@ def load(  # noqa: PLR0913 - two of them are options
         cursor.execute(_SETTINGS)
         create_domains(cursor)
         create_tables(cursor, raw_schema, loaded_at_field)
-        check_raw_contract(connection, raw_schema, loaded_at_field)
+        check_raw_contract(PostgresEngine(connection), raw_schema, loaded_at_field)
         # Everything that takes long comes before the first lock on a table that others read.
         for file in files:
             _copy(cursor, file, progress)

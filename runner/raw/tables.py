@@ -5,7 +5,8 @@ from collections.abc import Iterable
 from psycopg2 import errors, sql
 from psycopg2.extensions import cursor as Cursor  # noqa: N812
 
-from runner.warehouse.raw_contract import RAW_TABLES, find_columns
+from runner.warehouse.on_postgres import PostgresEngine
+from runner.warehouse.raw_contract import RAW_TABLES
 
 _INDEXED_COLUMNS = """
     select class.relname, attribute.attname
@@ -39,7 +40,8 @@ _PLAIN_INDEXES = """
 def create_tables(cursor: Cursor, raw_schema: str, loaded_at_field: str) -> None:
     """Create the schema, the tables and the optional columns that are absent."""
     # What exists is looked up: `create … if not exists` asks for a permission even then.
-    existing = find_columns(cursor.connection, raw_schema)
+    warehouse = PostgresEngine(cursor.connection)
+    existing = warehouse.find_columns(raw_schema, [table.name for table in RAW_TABLES])
     if existing is None:
         cursor.execute(sql.SQL("create schema {}").format(sql.Identifier(raw_schema)))
     for table in RAW_TABLES:

@@ -3,13 +3,11 @@
 from collections import Counter, defaultdict
 from collections.abc import Mapping, Sequence, Set
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import closing
 from dataclasses import dataclass, field, replace
 from datetime import date, datetime, timezone
 
 from dateutil.relativedelta import relativedelta
 from psycopg2 import sql
-from psycopg2.extensions import connection as Connection  # noqa: N812 - a class in lower case
 
 from runner.errors import FunnelError
 from runner.extract.layouts import find_layout
@@ -40,7 +38,8 @@ from runner.show.rows import (
     read_rows,
 )
 from runner.warehouse.completeness import Completeness, read_completeness
-from runner.warehouse.connection import DAILY_TABLES, connect, reading
+from runner.warehouse.connection import DAILY_TABLES
+from runner.warehouse.engine import Engine
 from runner.words import part_of_month, year_month
 
 TREND_MONTHS = 24
@@ -48,8 +47,6 @@ COHORTS = 12
 OWNER_MONTHS = 12
 MONTHS = 12  # in the page, to choose from
 _COMPARED_MONTHS = 13  # the month, the one before, and the same one a year ago
-
-_SESSION = "set work_mem = '32MB'; set max_parallel_workers_per_gather = 0; set jit = off"
 
 
 @dataclass(frozen=True)
@@ -239,7 +236,7 @@ class ReportData:
 
 
 def read_report(
-    connection: Connection,
+    engine: Engine,
     project: Project,
     month: date | None,
     *,
@@ -254,14 +251,14 @@ def read_report(
         FunnelError: The month or a model is not built, there is no such pipeline, or something
             cannot be read.
     """
-    opening = read_opening(connection, project)
+    opening = read_opening(engine, project)
     reason = "" if month else opening.reason
     month = month or opening.month
     period = Period.ending(month, TREND_MONTHS + MONTHS - 1)
     funnel: Sequence[FunnelStep | PipelineStep]
     pipeline_id = None
     if pipeline:
-        steps = read_rows(connection, project, PipelineStep, period)
+        steps = read_rows(engine, project, PipelineStep, period)
         funnel = choose_pipeline(steps, pipeline)
         pipeline_id, pipeline = funnel[-1].pipeline_id, funnel[-1].pipeline_name
         if month not in {step.month for step in funnel}:
@@ -270,33 +267,32 @@ def read_report(
                 hint="`funnel show --last 12 --pipeline NAME` shows which months are.",
             )
     else:
-        funnel = read_rows(connection, project, FunnelStep, period)
-    with connection.cursor() as cursor:
-        cursor.execute(_SESSION)
-    stalled_steps, stalled_longest = read_stalled(connection, project, pipeline_id)
+        funnel = read_rows(engine, project, FunnelStep, period)
+    engine.hasten()
+    stalled_steps, stalled_longest = read_stalled(engine, project, pipeline_id)
     found = ReportData(
         month=month,
         funnel=funnel,
-        trust=_read_trust(connection, project),
-        open_values=read_open_values(connection, project, pipeline_id),
+        trust=_read_trust(engine, project),
+        open_values=read_open_values(engine, project, pipeline_id),
         stalled_steps=stalled_steps,
         stalled_longest=stalled_longest,
         won_step=str(project.var("won_step")),
-        names=read_owner_names(connection, project) if with_names else {},
-        parallel_steps=_read_parallel_steps(connection, project),
+        names=read_owner_names(engine, project) if with_names else {},
+        parallel_steps=_read_parallel_steps(engine, project),
         pipedrive_url=project.pipedrive_url,
         pipeline=pipeline or "",
     )
     owners: Sequence[OwnerCount] = ()
     if not pipeline:
-        found, owners = _read_of_all(connection, project, found)
+        found, owners = _read_of_all(engine, project, found)
     months = [at for at in found.months if at in Period.ending(month, MONTHS).months()]
     *earlier, data = [_take_month(found, owners, at) for at in months]
     return replace(data, earlier=earlier, reason=reason)
 
 
 def _read_of_all(
-    connection: Connection, project: Project, found: ReportData
+    engine: Engine, project: Project, found: ReportData
 ) -> tuple[ReportData, Sequence[OwnerCount]]:
     """Return what was found, with what the tables hold of all pipelines together.
 
@@ -307,23 +303,22 @@ def _read_of_all(
     def period(months: int) -> Period:
         return Period.ending(found.month, months + MONTHS - 1)
 
-    with closing(connect(project)) as second, ThreadPoolExecutor(1) as aside:
-        with second.cursor() as cursor:
-            cursor.execute(_SESSION)
+    with engine.beside(project) as second, ThreadPoolExecutor(1) as aside:
+        second.hasten()
         backtest = aside.submit(read_rows, second, project, ForecastBacktest, None, known)
         velocity = aside.submit(
             read_rows, second, project, StepVelocity, period(_COMPARED_MONTHS), known
         )
         found = replace(
             found,
-            conversion=read_rows(connection, project, StepConversion, period(TREND_MONTHS), known),
-            losses=read_rows(connection, project, LossCount, period(1), known),
-            win_rates=read_rows(connection, project, WinRate, period(TREND_MONTHS), known),
-            won_values=read_rows(connection, project, WonValue, period(_COMPARED_MONTHS), known),
-            forecast=read_rows(connection, project, StepForecast),
-            goals=read_goals(connection, project),
+            conversion=read_rows(engine, project, StepConversion, period(TREND_MONTHS), known),
+            losses=read_rows(engine, project, LossCount, period(1), known),
+            win_rates=read_rows(engine, project, WinRate, period(TREND_MONTHS), known),
+            won_values=read_rows(engine, project, WonValue, period(_COMPARED_MONTHS), known),
+            forecast=read_rows(engine, project, StepForecast),
+            goals=read_goals(engine, project),
         )
-        owners = read_rows(connection, project, OwnerCount, period(OWNER_MONTHS), known)
+        owners = read_rows(engine, project, OwnerCount, period(OWNER_MONTHS), known)
         return replace(found, backtest=backtest.result(), velocity=velocity.result()), owners
 
 
@@ -350,18 +345,17 @@ def _take_month(found: ReportData, owners: Sequence[OwnerCount], month: date) ->
     )
 
 
-def _read_parallel_steps(connection: Connection, project: Project) -> frozenset[int]:
+def _read_parallel_steps(engine: Engine, project: Project) -> frozenset[int]:
     """Return the step_order of the steps that stand for an activity and for no stage."""
     schema, seed = project.schema(STAGING), "funnel_steps"
     query = sql.SQL(
         "select step_order from {} group by step_order having bool_and(source_type <> 'stage')"
     ).format(sql.Identifier(schema, seed))
-    with reading(schema, seed), connection.cursor() as cursor:
-        cursor.execute(query)
-        return frozenset(order for (order,) in cursor.fetchall())
+    with engine.reading(schema, seed):
+        return frozenset(order for (order,) in engine.query(query))
 
 
-def _read_newest_events(connection: Connection, project: Project) -> dict[str, date | None]:
+def _read_newest_events(engine: Engine, project: Project) -> dict[str, date | None]:
     """Return the newest day on which a deal was counted, by kind of event."""
     schema = project.schema(ANALYTICS)
     found = {}
@@ -369,14 +363,13 @@ def _read_newest_events(connection: Connection, project: Project) -> dict[str, d
         query = sql.SQL("select max(date) from {} where deals_count > 0").format(
             sql.Identifier(schema, table)
         )
-        with reading(schema, table), connection.cursor() as cursor:
-            cursor.execute(query)
-            (found[events],) = cursor.fetchone() or (None,)
+        with engine.reading(schema, table):
+            [(found[events],)] = engine.query(query)
     return found
 
 
-def _read_trust(connection: Connection, project: Project) -> Trust:
-    state = read_state(connection, project)
+def _read_trust(engine: Engine, project: Project) -> Trust:
+    state = read_state(engine, project)
     first_day, last_day = state.first_day, state.last_day
     if first_day is None or last_day is None:
         raise FunnelError("no day is built", hint="Type `funnel run` or `funnel demo`.")
@@ -385,14 +378,14 @@ def _read_trust(connection: Connection, project: Project) -> Trust:
         reference_date=state.ledger.deals_known_through or (run.source_dt if run else last_day),
         first_day=first_day,
         last_day=last_day,
-        last_loaded_at=read_load_times(connection, project),
+        last_loaded_at=read_load_times(engine, project),
         run=run,
         last_run=state.ledger.last_run,
         timezone=str(project.var("timezone")),
         read_at=datetime.now(timezone.utc),
-        newest_events=_read_newest_events(connection, project),
+        newest_events=_read_newest_events(engine, project),
         hours_until_old=float(project.var("freshness_error_hours")),
         quiet_days=int(project.var("quiet_days")),
-        history=read_completeness(connection, project),
+        history=read_completeness(engine, project),
         cannot_give=layout.cannot_give if (layout := find_layout(project)) else "",
     )

@@ -5,11 +5,10 @@ from dataclasses import dataclass
 from datetime import date
 
 from psycopg2 import sql
-from psycopg2.extensions import connection as Connection  # noqa: N812 - a class in lower case
 
 from runner.project import STAGING, Project
 from runner.show.rows import plain
-from runner.warehouse.connection import reading, table_exists
+from runner.warehouse.engine import Engine
 
 WIN_RATE = "win_rate"
 
@@ -29,14 +28,13 @@ def find_target(goals: Sequence[Goal], measure: str, month: date) -> float | Non
     return max(held, key=lambda goal: goal.month).target if held else None
 
 
-def read_goals(connection: Connection, project: Project) -> list[Goal]:
+def read_goals(engine: Engine, project: Project) -> list[Goal]:
     """Return all goals; none where the seed is not loaded yet."""
     schema, seed = project.schema(STAGING), "goals"
-    if not table_exists(connection, schema, seed):
+    if not engine.table_exists(schema, seed):
         return []
     query = sql.SQL("select month, trim(measure), target from {}").format(
         sql.Identifier(schema, seed)
     )
-    with reading(schema, seed), connection.cursor() as cursor:
-        cursor.execute(query)
-        return [Goal(*map(plain, row)) for row in cursor.fetchall()]
+    with engine.reading(schema, seed):
+        return [Goal(*map(plain, row)) for row in engine.query(query)]

@@ -4,11 +4,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from psycopg2 import sql
-from psycopg2.extensions import connection as Connection  # noqa: N812 - a class in lower case
 
 from runner.project import ANALYTICS, Project
 from runner.show.rows import StalledDeal, plain
-from runner.warehouse.connection import reading
+from runner.warehouse.engine import Engine
 
 STALLED_LISTED = 10
 
@@ -34,7 +33,7 @@ class StalledStep:
 
 
 def read_open_values(
-    connection: Connection, project: Project, pipeline_id: int | None
+    engine: Engine, project: Project, pipeline_id: int | None
 ) -> Sequence[OpenValue]:
     """Return the open deals in a stage, each currency by itself; of all pipelines, or of one."""
     schema = project.schema(ANALYTICS)
@@ -45,13 +44,12 @@ def read_open_values(
         group by currency
         """
     ).format(sql.Identifier(schema, "deals"), _are_in(project, pipeline_id))
-    with reading(schema, "deals"), connection.cursor() as cursor:
-        cursor.execute(query)
-        return [OpenValue(*map(plain, row)) for row in cursor.fetchall()]
+    with engine.reading(schema, "deals"):
+        return [OpenValue(*map(plain, row)) for row in engine.query(query)]
 
 
 def read_stalled(
-    connection: Connection, project: Project, pipeline_id: int | None
+    engine: Engine, project: Project, pipeline_id: int | None
 ) -> tuple[list[StalledStep], list[StalledDeal]]:
     """Return stalled deals per step, and those that have not moved for longest.
 
@@ -83,16 +81,14 @@ def read_stalled(
         are_in_pipeline=_are_in(project, pipeline_id),
     )
     steps, longest = [], []
-    with reading(schema, StalledDeal.model), connection.cursor() as cursor:
-        cursor.execute(query)
-        for *values, step_deals, is_listed, is_first in cursor.fetchall():
-            deal = StalledDeal(*map(plain, values))
-            if is_listed:
-                longest.append(deal)
-            if is_first:
-                steps.append(
-                    StalledStep(deal.kpi_name, deal.funnel_step, deal.step_order, step_deals)
-                )
+    with engine.reading(schema, StalledDeal.model):
+        rows = engine.query(query)
+    for *values, step_deals, is_listed, is_first in rows:
+        deal = StalledDeal(*map(plain, values))
+        if is_listed:
+            longest.append(deal)
+        if is_first:
+            steps.append(StalledStep(deal.kpi_name, deal.funnel_step, deal.step_order, step_deals))
     in_order = sorted(steps, key=lambda step: (step.step_order is None, step.step_order or 0))
     return in_order, longest
 

@@ -6,14 +6,13 @@ from datetime import date, datetime
 from typing import Any
 
 from psycopg2 import sql
-from psycopg2.extensions import connection as Connection  # noqa: N812 - a class in lower case
 
 from runner.errors import FunnelError
 from runner.masking import mask_emails
 from runner.project import ANALYTICS, STAGING, Project
 from runner.show.rows import plain
 from runner.text_table import TextTable
-from runner.warehouse.connection import reading
+from runner.warehouse.engine import Engine
 from runner.words import DASH, long_date, rounded, tenths
 
 _FIELDS = ("add_time", "user_id", "stage_id", "lost_reason")
@@ -159,12 +158,12 @@ def _minute(moment: datetime | None) -> str:
 
 
 def read_deal(
-    connection: Connection, project: Project, deal_id: int, known_through: date | None
+    engine: Engine, project: Project, deal_id: int, known_through: date | None
 ) -> DealLife:
     """Return the life of a deal.
 
     Args:
-        connection: A connection to the warehouse.
+        engine: The warehouse.
         project: The project.
         deal_id: Pipedrive's number of the deal.
         known_through: The last day built.
@@ -178,9 +177,8 @@ def read_deal(
     }
 
     def ask(query: str, table: str) -> list[tuple[Any, ...]]:
-        with reading("funnel", table), connection.cursor() as cursor:
-            cursor.execute(sql.SQL(query).format(**schemas), {"deal": deal_id})
-            return cursor.fetchall()
+        with engine.reading("funnel", table):
+            return engine.query(sql.SQL(query).format(**schemas), {"deal": deal_id})
 
     events = [
         _explain(row, known_through, bool(project.var("pipelines")))

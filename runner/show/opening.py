@@ -7,12 +7,12 @@ from datetime import date
 
 from dateutil.relativedelta import relativedelta
 from psycopg2 import sql
-from psycopg2.extensions import connection as Connection  # noqa: N812 - a class in lower case
 
 from runner.errors import FunnelError
 from runner.project import ANALYTICS, Project
 from runner.show.rows import FunnelStep
-from runner.warehouse.connection import DAILY_TABLES, reading
+from runner.warehouse.connection import DAILY_TABLES
+from runner.warehouse.engine import Engine
 from runner.words import day_of_year, listed, month_name
 
 STRAY = 0.02
@@ -67,7 +67,7 @@ def choose_month(deals: Mapping[date, int], last_day: date | None) -> Opening:
     return Opening(month, latest, last_day, said)
 
 
-def read_opening(connection: Connection, project: Project) -> Opening:
+def read_opening(engine: Engine, project: Project) -> Opening:
     """Return the month to show where nobody names one.
 
     Raises:
@@ -77,21 +77,19 @@ def read_opening(connection: Connection, project: Project) -> Opening:
     query = sql.SQL(
         "select cast(month as date), cast(sum(deals_count) as bigint) from {} group by 1"
     ).format(sql.Identifier(schema, table))
-    with reading(schema, table), connection.cursor() as cursor:
-        cursor.execute(query)
-        deals = dict(cursor.fetchall())
+    with engine.reading(schema, table):
+        deals = dict(engine.query(query))
     if not deals:
         raise FunnelError("no month is built", hint="Type `funnel run` or `funnel demo`.")
-    return choose_month(deals, _read_last_day(connection, project))
+    return choose_month(deals, _read_last_day(engine, project))
 
 
-def _read_last_day(connection: Connection, project: Project) -> date | None:
+def _read_last_day(engine: Engine, project: Project) -> date | None:
     days: list[date] = []
     for table in DAILY_TABLES:
         schema = project.schema(ANALYTICS)
         query = sql.SQL("select max(date) from {}").format(sql.Identifier(schema, table))
         # Who may read the result only sees no days.
-        with suppress(FunnelError), reading(schema, table), connection.cursor() as cursor:
-            cursor.execute(query)
-            days += [day for day in cursor.fetchone() or () if day]
+        with suppress(FunnelError), engine.reading(schema, table):
+            days += [day for (day,) in engine.query(query) if day]
     return max(days, default=None)

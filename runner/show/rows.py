@@ -12,11 +12,10 @@ from typing import Any, ClassVar, TypeVar
 
 from dateutil.relativedelta import relativedelta
 from psycopg2 import sql
-from psycopg2.extensions import connection as Connection  # noqa: N812 - a class in lower case
 
 from runner.errors import FunnelError
 from runner.project import ANALYTICS, REPORTING, Project
-from runner.warehouse.connection import reading, table_exists
+from runner.warehouse.engine import Engine
 from runner.words import listed, month_name, part_of_month, year_month
 
 WHOLE_FUNNEL = 0
@@ -290,19 +289,17 @@ class Period:
 Row = TypeVar("Row", bound=ModelRow)
 
 
-def require_built(
-    connection: Connection, project: Project, row: type[ModelRow] = FunnelStep
-) -> None:
+def require_built(engine: Engine, project: Project, row: type[ModelRow] = FunnelStep) -> None:
     """Raise a FunnelError unless a model is built; if none is named, the funnel."""
     schema = project.schema(row.schema)
-    if not table_exists(connection, schema, row.model):
+    if not engine.table_exists(schema, row.model):
         raise FunnelError(
             f"{schema}.{row.model} is not built yet", hint="Type `funnel run` or `funnel demo`."
         )
 
 
 def read_rows(
-    connection: Connection,
+    engine: Engine,
     project: Project,
     row: type[Row],
     period: Period | None = None,
@@ -313,7 +310,7 @@ def read_rows(
     """Return the rows of a model, of some months if it has any, in order.
 
     Args:
-        connection: A connection to the warehouse.
+        engine: The warehouse.
         project: The project.
         row: What to read.
         period: The months; all if none are given.
@@ -324,7 +321,7 @@ def read_rows(
     Raises:
         FunnelError: The model or its last month of the period is not built, or cannot be read.
     """
-    require_built(connection, project, row)
+    require_built(engine, project, row)
     schema = project.schema(row.schema)
     names = [field.name for field in fields(row)]
     month = sql.Identifier(row.month_column) if row.month_column and period else None
@@ -335,9 +332,8 @@ def read_rows(
         sql.SQL(", ").join(map(sql.Identifier, row.order)),
     )
     limits = (period.first, period.end) if month and period else ()
-    with reading(schema, row.model), connection.cursor() as cursor:
-        cursor.execute(query, limits)
-        found = [row(*map(plain, values)) for values in cursor.fetchall()]
+    with engine.reading(schema, row.model):
+        found = [row(*map(plain, values)) for values in engine.query(query, limits)]
     rows = [line for line in found if line.is_known(known_through)]
     is_missing = period and period.last_month not in (step.about_month for step in rows)
     if period and is_missing and row.is_dense and is_needed:
@@ -375,7 +371,7 @@ def choose_pipeline(rows: Sequence[PipelineStep], pipeline: str) -> list[Pipelin
     )
 
 
-def read_owner_names(connection: Connection, project: Project) -> dict[int, str]:
+def read_owner_names(engine: Engine, project: Project) -> dict[int, str]:
     """Return the names of users by their id. They are personal data: only where asked for.
 
     Raises:
@@ -383,9 +379,8 @@ def read_owner_names(connection: Connection, project: Project) -> dict[int, str]
     """
     schema = project.raw_schema
     query = sql.SQL("select id, name from {}").format(sql.Identifier(schema, "users"))
-    with reading(schema, "users"), connection.cursor() as cursor:
-        cursor.execute(query)
-        return {number: name for number, name in cursor.fetchall() if name}
+    with engine.reading(schema, "users"):
+        return {number: name for number, name in engine.query(query) if name}
 
 
 def plain(value: Any) -> Any:  # noqa: ANN401 - a cell of any column

@@ -6,12 +6,12 @@ from datetime import date
 from typing import Any
 
 from dateutil.relativedelta import relativedelta
-from psycopg2.extensions import connection as Connection  # noqa: N812 - a class in lower case
 
 from runner.project import Project
 from runner.show.opening import Opening, part_through, read_opening
 from runner.show.rows import FunnelStep, ModelRow, Period, choose_pipeline, read_rows
 from runner.show.sentences import deals_behind
+from runner.warehouse.engine import Engine
 from runner.words import long_date
 
 NOBODY = "nobody"
@@ -128,7 +128,7 @@ class Choice:
 
 
 def read_view(
-    connection: Connection,
+    engine: Engine,
     project: Project,
     view: View,
     choice: Choice,
@@ -141,14 +141,14 @@ def read_view(
     Raises:
         FunnelError: A model or a month is not built, or cannot be read.
     """
-    opening = read_opening(connection, project)
+    opening = read_opening(engine, project)
     period = choice.period(view, opening)
     is_chosen = choice != Choice() or view.default_months is None
     warning = deals_behind(deals_through, opening.last_day) if view.is_about_deals else None
     known_through = deals_through if warning else None
     rows = {
         name: read_rows(
-            connection, project, row, period if view.default_months else None, known_through
+            engine, project, row, period if view.default_months else None, known_through
         )
         for name, row in view.models.items()
     }
@@ -157,7 +157,7 @@ def read_view(
     if view.compares and is_whole and period.first == period.last_month:
         (row,) = view.models.values()
         month_before = Period(period.first - relativedelta(months=1), period.first)
-        before = read_rows(connection, project, row, month_before, is_needed=False)
+        before = read_rows(engine, project, row, month_before, is_needed=False)
     return Seen(
         period,
         rows,

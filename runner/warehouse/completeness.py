@@ -4,10 +4,9 @@ from dataclasses import dataclass
 from datetime import datetime, timezone
 
 from psycopg2 import sql
-from psycopg2.extensions import connection as Connection  # noqa: N812 - a class in lower case
 
 from runner.project import LANDING, Project
-from runner.warehouse.connection import reading
+from runner.warehouse.engine import Engine
 from runner.words import minute, plural
 
 
@@ -41,19 +40,14 @@ class Completeness:
         return f"through {until}, and from {begin} on"
 
 
-def read_completeness(connection: Connection, project: Project) -> Completeness | None:
+def read_completeness(engine: Engine, project: Project) -> Completeness | None:
     """Return what the last extract has written down; nothing where there is none to be read."""
     schema = project.schema(LANDING)
     name = sql.Identifier(schema, "extracts")
-    may_read = """
-        select case when has_schema_privilege(to_regnamespace(%s), 'usage')
-            then has_table_privilege(to_regclass(%s), 'select') end
-    """
-    with reading(schema, "extracts"), connection.cursor() as cursor:
-        cursor.execute(may_read, (sql.Identifier(schema).as_string(cursor), name.as_string(cursor)))
-        if cursor.fetchone() != (True,):
+    with engine.reading(schema, "extracts"):
+        if not engine.may_read(schema, "extracts"):
             return None
-        cursor.execute(
+        rows = engine.query(
             sql.SQL("""
                 select
                     complete_until,
@@ -65,5 +59,4 @@ def read_completeness(connection: Connection, project: Project) -> Completeness 
             """).format(name),  # as JSON: an earlier version has written neither
             (project.raw_schema,),
         )
-        row = cursor.fetchone()
-    return Completeness(*row) if row else None
+    return Completeness(*rows[0]) if rows else None

@@ -15,7 +15,7 @@ from psycopg2.extensions import connection as Connection  # noqa: N812 - a class
 
 from runner.errors import FunnelError
 from runner.postgres.server import DATABASE, PORT, SUPERUSER, LocalPostgres, find_owner
-from runner.project import Project
+from runner.project import Project, is_on_spark
 from runner.settings.environment import environment
 
 LOCAL_HOST_VARIABLE = "FUNNEL_LOCAL_HOST"
@@ -74,16 +74,19 @@ def connect(project: Project) -> Connection:
 
 
 @contextmanager
-def open_warehouse(project: Project) -> Iterator[Connection]:
-    """Connect to the target's database; for `local`, have the embedded server run meanwhile.
+def open_postgres(project: Project) -> Iterator[Connection]:
+    """Connect to the target's Postgres; for `local`, have the embedded server run meanwhile.
 
     dbt finds the embedded server through FUNNEL_LOCAL_HOST. Where that already names another
     server's socket folder, nothing is started.
 
     Raises:
-        FunnelError: As `connect`; or the embedded server does not start, the connection is lost, or
-            a query took longer than it may or needs a permission that is missing.
+        FunnelError: As `connect`; the target is no Postgres, or the embedded one does not start; or
+            the connection is lost, or a query took longer than it may or needs a permission that is
+            missing.
     """
+    if is_on_spark(project):
+        raise only_on_postgres()
     server = _find_embedded_server(project)
     running = server.session() if server else nullcontext()
     with running, _libpq_variables(project), closing(connect(project)) as connection:
@@ -118,6 +121,13 @@ def table_exists(connection: Connection, schema: str, table: str) -> bool:
     with reading(schema, table), connection.cursor() as cursor:
         cursor.execute("select to_regclass(%s)", (name.as_string(connection),))
         return cursor.fetchone() != (None,)
+
+
+def only_on_postgres() -> FunnelError:
+    """Return the error of what has no meaning, or is not built, on another engine."""
+    return FunnelError(
+        "this works on Postgres only", hint="docs/spark.md says what works on Spark."
+    )
 
 
 def create_schema(connection: Connection, schema: str) -> None:

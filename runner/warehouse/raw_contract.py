@@ -3,11 +3,10 @@
 from dataclasses import dataclass
 from typing import Literal
 
-from psycopg2.extensions import connection as Connection  # noqa: N812 - a class in lower case
-
 from runner.errors import FunnelError
 from runner.project import Project
 from runner.settings.var_rules import refuse_var
+from runner.warehouse.engine import Engine
 
 ColumnType = Literal["bigint", "boolean", "jsonb", "text", "timestamp"]
 
@@ -20,9 +19,12 @@ ACCEPTED_TYPES: dict[ColumnType, tuple[str, ...]] = {
     "boolean": ("boolean",),
     "jsonb": ("jsonb", "json", "text", "character varying"),
     "text": ("text", "character varying"),
-    "timestamp": ("timestamp without time zone",),
+    "timestamp": ("timestamp without time zone", "timestamp"),
 }
-"""What a column may be, the best first; the macro stored_types says the same to dbt."""
+"""What a column may be, the best first; the macro stored_types says the same to dbt.
+
+A mere `timestamp` is Spark's: a moment, shown in UTC.
+"""
 
 
 @dataclass(frozen=True)
@@ -131,53 +133,20 @@ RAW_TABLES = (
 EVENT_TIMES = {table.name: table.event_time for table in RAW_TABLES if table.event_time}
 """The tables of events, each with the column of their time."""
 
-# pg_catalog, not information_schema: that one hides columns the role may not read.
-_COLUMNS = """
-    select class.relname, attribute.attname, format_type(attribute.atttypid, null)
-    from pg_catalog.pg_namespace as namespace
-    left join pg_catalog.pg_class as class
-        on class.relnamespace = namespace.oid
-        and class.relkind in ('r', 'p', 'v', 'm', 'f')
-        and class.relname = any(%s)
-    left join pg_catalog.pg_attribute as attribute
-        on attribute.attrelid = class.oid
-        and attribute.attnum > 0
-        and not attribute.attisdropped
-    where namespace.nspname = %s
-"""
 
-
-def find_columns(connection: Connection, raw_schema: str) -> dict[str, dict[str, str]] | None:
-    """Return the raw tables that exist, each with its columns and their types.
-
-    Returns:
-        Types by column name by table name; None when there is no such schema.
-    """
-    with connection.cursor() as cursor:
-        cursor.execute(_COLUMNS, ([table.name for table in RAW_TABLES], raw_schema))
-        rows = cursor.fetchall()
-    if not rows:
-        return None
-    found: dict[str, dict[str, str]] = {}
-    for table, column, column_type in rows:
-        if table is not None:
-            found.setdefault(table, {})[column] = column_type
-    return found
-
-
-def check_raw_tables(connection: Connection, project: Project) -> None:
+def check_raw_tables(engine: Engine, project: Project) -> None:
     """Check that the project's raw tables are what its models read.
 
     Raises:
         FunnelError: As `check_raw_contract`.
     """
     check_raw_contract(
-        connection, project.raw_schema, project.loaded_at_field, project.loaded_at_timezone
+        engine, project.raw_schema, project.loaded_at_field, project.loaded_at_timezone
     )
 
 
 def check_raw_contract(
-    connection: Connection,
+    engine: Engine,
     raw_schema: str,
     loaded_at_field: str,
     loaded_at_timezone: str | None = None,
@@ -185,7 +154,7 @@ def check_raw_contract(
     """Check that the database holds what the models read, in types that build every model.
 
     Args:
-        connection: A connection; what it needs is the catalog, no privilege on the tables.
+        engine: The database; what is needed is the catalog, no privilege on the tables.
         raw_schema: The schema of the raw tables (var `raw_schema`).
         loaded_at_field: The column that says when a row was loaded (var `loaded_at_field`).
         loaded_at_timezone: The zone of load times that have none (var `loaded_at_timezone`).
@@ -193,7 +162,7 @@ def check_raw_contract(
     Raises:
         FunnelError: The schema, a table or a column is missing, or a column has another type.
     """
-    found = find_columns(connection, raw_schema)
+    found = engine.find_columns(raw_schema, [table.name for table in RAW_TABLES])
     if found is None:
         raise FunnelError(
             f"there is no schema {raw_schema}",
@@ -213,8 +182,8 @@ def check_raw_contract(
         name, types = f"{raw_schema}.{table.name}", found[table.name]
         _check_columns(table, name, types)
         _check_load_time(name, types, loaded_at_field, loaded_at_timezone)
-    if loaded_at_timezone:
-        _check_timezone(connection, loaded_at_timezone)
+    if loaded_at_timezone and not engine.knows_timezone(loaded_at_timezone):
+        raise refuse_var("loaded_at_timezone", loaded_at_timezone)
 
 
 def _check_columns(table: RawTable, name: str, types: dict[str, str]) -> None:
@@ -253,16 +222,9 @@ def _check_load_time(
             f"column {name}.{loaded_at_field} has no time zone",
             hint="Set the var loaded_at_timezone to the zone your loader writes, such as UTC.",
         )
-    if not found.startswith("timestamp "):
+    if not found.startswith("timestamp"):
         raise FunnelError(
             f"column {name}.{loaded_at_field} is a {found}, funnel needs a timestamp",
             hint="Read it through a view that makes it one; where it counts seconds,"
             f" with `to_timestamp(cast({loaded_at_field} as double precision))`.",
         )
-
-
-def _check_timezone(connection: Connection, name: str) -> None:
-    with connection.cursor() as cursor:
-        cursor.execute("select from pg_catalog.pg_timezone_names where name = %s", (name,))
-        if cursor.fetchone() is None:
-            raise refuse_var("loaded_at_timezone", name)

@@ -21,6 +21,7 @@ from runner.raw.demo_data import write_demo
 from runner.transform.dbt_runner import Dbt, dbt_arguments
 from runner.transform.failing_rows import keep_failing_rows
 from runner.transform.results import NodeResult
+from runner.warehouse.on_postgres import PostgresEngine
 
 AUDIT = "pipedrive_audit"
 DAY = ("--source-dt", "2024-06-30")
@@ -214,7 +215,7 @@ def test_names_and_addresses_are_masked_in_whatever_column(
             'Ann' as owner_name,
             '100 % {{}} {{id}} %s' as harmless
         from pipedrive_raw.users order by id -- the end"""
-    [result] = keep_failing_rows(connection, AUDIT, [failing(query)], Console())
+    [result] = keep_failing_rows(PostgresEngine(connection), AUDIT, [failing(query)], Console())
     [(name, email)] = built.query("select name, email from pipedrive_raw.users where id = 1")
     row = result.sample[0]
     assert (row["id"], row["id_5"], row["name"], row["email"]) == (1, 1, "***", "***")
@@ -237,7 +238,7 @@ def test_the_server_masks_as_messages_are_masked(
     ]
     for text in texts:
         query = f"select '{text}' as said, cast(null as text) as email"
-        [result] = keep_failing_rows(connection, AUDIT, [failing(query)], Console())
+        [result] = keep_failing_rows(PostgresEngine(connection), AUDIT, [failing(query)], Console())
         assert result.sample == ({"said": mask_emails(text), "email": None},)
         assert "***" in mask_emails(text)
 
@@ -249,7 +250,7 @@ def test_values_that_python_does_not_know_are_shown(
         select cast('infinity' as date) as day, cast('20000-01-01' as timestamp) as moment,
             cast('NaN' as numeric) as number, null as nothing, cast(12 as numeric) as total
     """
-    [result] = keep_failing_rows(connection, AUDIT, [failing(query)], Console())
+    [result] = keep_failing_rows(PostgresEngine(connection), AUDIT, [failing(query)], Console())
     assert result.sample == (
         {
             "day": "infinity",
@@ -265,7 +266,9 @@ def test_not_all_of_very_many_rows_are_kept(
     built: Funnel, connection: "psycopg2.extensions.connection"
 ) -> None:
     query = "select generate_series(1, 50000) as number"
-    [result] = keep_failing_rows(connection, AUDIT, [failing(query, failures=50000)], Console())
+    [result] = keep_failing_rows(
+        PostgresEngine(connection), AUDIT, [failing(query, failures=50000)], Console()
+    )
     assert result.failures == 50000
     assert built.query(f"select count(*) from {AUDIT}.a_test") == [(10000,)]
 
@@ -273,11 +276,15 @@ def test_not_all_of_very_many_rows_are_kept(
 def test_a_test_that_errs_or_is_skipped_costs_nothing(
     built: Funnel, connection: "psycopg2.extensions.connection"
 ) -> None:
-    keep_failing_rows(connection, AUDIT, [failing("select 1 as one")], Console())
+    keep_failing_rows(PostgresEngine(connection), AUDIT, [failing("select 1 as one")], Console())
     assert "a_test" in stored(built)
-    keep_failing_rows(connection, AUDIT, [failing("nonsense", status="skipped")], Console())
+    keep_failing_rows(
+        PostgresEngine(connection), AUDIT, [failing("nonsense", status="skipped")], Console()
+    )
     assert "a_test" in stored(built)
-    keep_failing_rows(connection, AUDIT, [failing("nonsense", status="error")], Console())
+    keep_failing_rows(
+        PostgresEngine(connection), AUDIT, [failing("nonsense", status="error")], Console()
+    )
     assert "a_test" not in stored(built)
 
 
@@ -289,7 +296,10 @@ def test_who_may_not_write_sees_rows_all_the_same(
         cursor.execute("set role onlooker")
         try:
             [result] = keep_failing_rows(
-                connection, AUDIT, [failing("select email from pipedrive_raw.users")], Console()
+                PostgresEngine(connection),
+                AUDIT,
+                [failing("select email from pipedrive_raw.users")],
+                Console(),
             )
         finally:
             cursor.execute("reset role")

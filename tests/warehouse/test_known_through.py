@@ -19,6 +19,7 @@ from runner.postgres.server import LocalPostgres
 from runner.project import Project
 from runner.report.data import read_report
 from runner.warehouse.meta import create_ledger
+from runner.warehouse.on_postgres import PostgresEngine
 
 RUN = ("--no-tests", "--no-freshness")
 BANNER = (
@@ -103,7 +104,9 @@ def test_the_report_of_a_later_month_says_so_once(behind: Funnel, tmp_path: Path
 
 
 def test_the_report_holds_nothing_of_later_months(behind: Funnel, server: Connection) -> None:
-    data = read_report(server, Project(ROOT, behind.home), date(2024, 6, 1), with_names=False)
+    data = read_report(
+        PostgresEngine(server), Project(ROOT, behind.home), date(2024, 6, 1), with_names=False
+    )
     assert data.losses == []
     assert max(row.month for row in data.win_rates) == date(2024, 4, 1)
     assert max(row.month for row in data.velocity) == date(2024, 4, 1)
@@ -192,8 +195,8 @@ def test_through_which_day_deals_are_known(
                     """,
                     (number, at, has_marts),
                 )
-    assert find_deals_known_through(server, "meta_of_a_test") == known_through
+    assert find_deals_known_through(PostgresEngine(server), "meta_of_a_test") == known_through
 
 
 def test_without_a_ledger_the_day_is_not_known(server: Connection) -> None:
-    assert find_deals_known_through(server, "meta_of_a_test") is None
+    assert find_deals_known_through(PostgresEngine(server), "meta_of_a_test") is None

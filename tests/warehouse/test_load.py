@@ -26,6 +26,7 @@ from runner.postgres.server import LocalPostgres
 from runner.raw import load as load_module
 from runner.raw.files import count_bytes
 from runner.raw.load import LoadResult, load
+from runner.warehouse.on_postgres import PostgresEngine
 from runner.warehouse.raw_contract import ACCEPTED_TYPES, RAW_TABLES, check_raw_contract
 
 RAW = "pipedrive_raw"
@@ -166,7 +167,7 @@ def test_creates_what_the_contract_says_and_indexes_the_windows(
 ) -> None:
     load(warehouse_connection, directory, "Other raw", "_synced")
 
-    check_raw_contract(warehouse_connection, "Other raw", "_synced")
+    check_raw_contract(PostgresEngine(warehouse_connection), "Other raw", "_synced")
     columns = select(
         warehouse_connection,
         "select column_name, data_type, is_nullable from information_schema.columns"
@@ -1000,7 +1001,7 @@ def test_refuses_tables_of_another_shape(warehouse_connection: Connection, direc
 
 def contract_error(connection: Connection) -> FunnelError:
     with pytest.raises(FunnelError) as caught:
-        check_raw_contract(connection, RAW, LOADED_AT)
+        check_raw_contract(PostgresEngine(connection), RAW, LOADED_AT)
     connection.rollback()
     assert "\n" not in caught.value.message
     assert caught.value.hint
@@ -1018,7 +1019,7 @@ def test_the_contract_names_what_is_missing(
         " stages, users"
     )
     run_load(warehouse_connection, directory)
-    check_raw_contract(warehouse_connection, RAW, LOADED_AT)
+    check_raw_contract(PostgresEngine(warehouse_connection), RAW, LOADED_AT)
     run_sql(warehouse_connection, f"alter table {RAW}.activity rename due_to to due_at")
     assert contract_error(warehouse_connection).message == (
         "table pipedrive_raw.activity has no column due_to"
@@ -1121,14 +1122,14 @@ def test_a_load_time_without_a_zone_needs_a_zone_that_the_server_knows(
     error = contract_error(warehouse_connection)
     assert error.message == "column pipedrive_raw.users._loaded_at has no time zone"
     assert "loaded_at_timezone" in error.hint
-    check_raw_contract(warehouse_connection, RAW, LOADED_AT, "America/New_York")
+    check_raw_contract(PostgresEngine(warehouse_connection), RAW, LOADED_AT, "America/New_York")
     for unknown in (
         "Mars/Olympus",
         "GMT+2",
         "+02:00",
     ):  # Postgres takes the last two, sign reversed
         with pytest.raises(FunnelError, match="var loaded_at_timezone must be a name"):
-            check_raw_contract(warehouse_connection, RAW, LOADED_AT, unknown)
+            check_raw_contract(PostgresEngine(warehouse_connection), RAW, LOADED_AT, unknown)
 
 
 def test_dbt_and_funnel_accept_the_same_types() -> None:
@@ -1149,7 +1150,7 @@ def test_the_contract_can_be_checked_without_a_privilege_on_personal_data(
         f"grant select (id) on {RAW}.users to {role}",
         f"set role {role}",
     )
-    check_raw_contract(warehouse_connection, RAW, LOADED_AT)
+    check_raw_contract(PostgresEngine(warehouse_connection), RAW, LOADED_AT)
 
 
 def test_the_contract_accepts_views(warehouse_connection: Connection, directory: Path) -> None:
@@ -1162,4 +1163,4 @@ def test_the_contract_accepts_views(warehouse_connection: Connection, directory:
             for table in RAW_TABLES
         ),
     )
-    check_raw_contract(warehouse_connection, RAW, LOADED_AT)
+    check_raw_contract(PostgresEngine(warehouse_connection), RAW, LOADED_AT)

@@ -20,7 +20,7 @@ import pytest
 from runner.errors import ExitCode, FunnelError
 from runner.postgres.server import LocalPostgres
 from runner.project import Project
-from runner.warehouse.connection import connect, open_warehouse
+from runner.warehouse.connection import connect, open_postgres
 
 ROOT = Path(__file__).parents[2]
 
@@ -430,7 +430,7 @@ def test_another_user_who_takes_the_place_of_the_socket_gets_nothing(folder: Pat
         for use in (server.is_running, server.keep_running, lambda: connect(project)):
             with pytest.raises(FunnelError, match=refusal):
                 use()
-        with pytest.raises(FunnelError, match=refusal), open_warehouse(project):
+        with pytest.raises(FunnelError, match=refusal), open_postgres(project):
             pass
         status.unlink()
         impostor.terminate()

@@ -20,7 +20,7 @@ from runner.errors import ExitCode, FunnelError
 from runner.project import META, Project
 from runner.raw.demo_data import write_demo
 from runner.warehouse import lock
-from runner.warehouse.connection import connect, open_warehouse
+from runner.warehouse.connection import connect, open_postgres
 from runner.warehouse.lock import LockLost, describe_holder, hold_lock
 
 IDLE = ("idle_session_timeout", "idle_in_transaction_session_timeout")
@@ -79,7 +79,7 @@ import sys, time
 from contextlib import closing
 from pathlib import Path
 from runner.project import Project
-from runner.warehouse.connection import connect, open_warehouse
+from runner.warehouse.connection import connect, open_postgres
 from runner.warehouse.lock import hold_lock
 
 project = Project(Path.cwd(), Path(sys.argv[1]), "prod")
@@ -107,7 +107,7 @@ def test_the_demo_drops_nothing_under_a_run(empty: Funnel) -> None:
     project = Project(ROOT, empty.home)
     empty.query("alter database postgres set lock_timeout = '5s'")  # what waits is no success
     with (
-        open_warehouse(project) as connection,
+        open_postgres(project) as connection,
         hold_lock(project, connection, "funnel run", wait=0),
     ):
         outcome = empty("demo")

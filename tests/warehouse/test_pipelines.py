@@ -12,6 +12,7 @@ from homes import ROOT, Funnel
 from runner.postgres.server import LocalPostgres
 from runner.project import Project
 from runner.report.data import ReportData, read_report
+from runner.warehouse.on_postgres import PostgresEngine
 
 ACTIVITIES = """activity_id,type,assigned_to_user,deal_id,done,due_to
 1,meeting,7,1,True,2024-05-06T09:00:00
@@ -71,7 +72,9 @@ def read(funnel: Funnel, pipeline: str) -> ReportData:
     with closing(psycopg2.connect(LocalPostgres(funnel.home).url())) as connection:
         connection.autocommit = True
         project = Project(ROOT, funnel.home)
-        return read_report(connection, project, None, with_names=False, pipeline=pipeline)
+        return read_report(
+            PostgresEngine(connection), project, None, with_names=False, pipeline=pipeline
+        )
 
 
 def test_each_pipeline_has_its_report(built: Funnel, tmp_path: Path) -> None:

@@ -28,6 +28,7 @@ from runner.report.page import render_page
 from runner.report.palette import THEMES
 from runner.report.picture import draw_picture
 from runner.report.sections import make_sections
+from runner.warehouse.on_postgres import PostgresEngine
 from runner.words import signed_percent
 
 WIDTHS = (360, 480, 768, 1024, 1280, 1600)
@@ -64,7 +65,9 @@ HOSTILE = (
 def read_demo(demo: Funnel, month: date | None = None, *, with_names: bool = False) -> ReportData:
     with closing(psycopg2.connect(LocalPostgres(demo.home).url())) as connection:
         connection.autocommit = True
-        return read_report(connection, Project(ROOT, demo.home), month, with_names=with_names)
+        return read_report(
+            PostgresEngine(connection), Project(ROOT, demo.home), month, with_names=with_names
+        )
 
 
 def renamed(value: Any, names: Callable[[str], str]) -> Any:  # noqa: ANN401 - data of any kind

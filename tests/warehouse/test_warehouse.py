@@ -16,7 +16,7 @@ from servers import TcpPostgres, find_free_port
 from runner.errors import ExitCode, FunnelError
 from runner.postgres.server import LocalPostgres
 from runner.project import Project
-from runner.warehouse.connection import connect, open_warehouse, table_exists
+from runner.warehouse.connection import connect, open_postgres, table_exists
 
 ROOT = Path(__file__).parents[2]
 
@@ -145,7 +145,7 @@ def test_a_url_in_a_variable_is_not_shown(
 
 
 def test_open_warehouse_connects_and_closes(prod: Project) -> None:
-    with open_warehouse(prod) as connection:
+    with open_postgres(prod) as connection:
         assert connection.closed == 0
     assert connection.closed
     assert not prod.home.exists()
@@ -155,15 +155,15 @@ def test_open_warehouse_fails_before_its_block(
     prod: Project, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("PGDATABASE", "nowhere")
-    with pytest.raises(FunnelError), open_warehouse(prod):
+    with pytest.raises(FunnelError), open_postgres(prod):
         pytest.fail("the block runs")
 
 
 def test_local_has_its_server_for_the_duration(local: Project) -> None:
     server = LocalPostgres(local.home)
-    with open_warehouse(local) as connection:
+    with open_postgres(local) as connection:
         assert os.environ["FUNNEL_LOCAL_HOST"] == str(server.socket_dir)
-        with open_warehouse(local) as second, second.cursor() as cursor:
+        with open_postgres(local) as second, second.cursor() as cursor:
             cursor.execute("select current_setting('data_directory')")
             assert cursor.fetchone() == (str(server.data_directory),)
         assert os.environ["FUNNEL_LOCAL_HOST"] == str(server.socket_dir)
@@ -177,7 +177,7 @@ def test_local_does_not_mind_the_variables_of_other_targets(
 ) -> None:
     for name in ("PGPORT", "PGUSER", "PGDATABASE", "PGPASSWORD", "PGHOST"):
         monkeypatch.setenv(name, "1")
-    with open_warehouse(local) as connection, connection.cursor() as cursor:
+    with open_postgres(local) as connection, connection.cursor() as cursor:
         cursor.execute("select current_user::text, current_database()::text")
         assert cursor.fetchone() == ("postgres", "postgres")
 
@@ -225,10 +225,10 @@ def test_no_further_variable_of_libpq_is_followed(
     request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch, target: str, name: str
 ) -> None:
     project: Project = request.getfixturevalue(target)
-    with open_warehouse(project) as connection:
+    with open_postgres(project) as connection:
         usual = ask(connection, _SESSION)
         monkeypatch.setenv(name, LIBPQ[name])
-        with open_warehouse(project) as second:
+        with open_postgres(project) as second:
             assert ask(second, _SESSION) == usual
             # dbt, and what is started from here, connect by themselves.
             kept = [variable for variable in os.environ if variable.startswith("PG")]
@@ -288,13 +288,13 @@ def test_a_server_of_the_users_own_is_respected(
     project = Project(ROOT, tmp_path / "unused")
     with other.session():
         monkeypatch.setenv("FUNNEL_LOCAL_HOST", str(other.socket_dir))
-        with open_warehouse(project) as connection, connection.cursor() as cursor:
+        with open_postgres(project) as connection, connection.cursor() as cursor:
             cursor.execute("select current_setting('data_directory')")
             assert cursor.fetchone() == (str(other.data_directory),)
         assert os.environ["FUNNEL_LOCAL_HOST"] == str(other.socket_dir)
         assert other.is_running()
     assert not project.home.exists()
-    with pytest.raises(FunnelError) as caught, open_warehouse(project):
+    with pytest.raises(FunnelError) as caught, open_postgres(project):
         pass
     assert "unset it" in caught.value.hint
 
@@ -304,7 +304,7 @@ def test_the_variable_may_name_the_embedded_server_itself(
 ) -> None:
     given = os.path.relpath(LocalPostgres(local.home).socket_dir)
     monkeypatch.setenv("FUNNEL_LOCAL_HOST", given)
-    with open_warehouse(local) as connection:
+    with open_postgres(local) as connection:
         assert connection.closed == 0
     assert os.environ["FUNNEL_LOCAL_HOST"] == given
 
@@ -321,7 +321,7 @@ def connection(prod: Project) -> Iterator[Connection]:
 
 def test_a_refusal_of_the_embedded_server_does_not_say_to_start_it(local: Project) -> None:
     closed = "update pg_database set datallowconn = {} where datname = 'postgres'"
-    with open_warehouse(local) as connection:
+    with open_postgres(local) as connection:
         with connection.cursor() as cursor:
             cursor.execute(closed.format(False))
         with pytest.raises(FunnelError, match="not currently accepting connections") as caught:
