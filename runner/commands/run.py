@@ -15,6 +15,7 @@ from runner.commands.options import (
 )
 from runner.commands.running import print_report, read_window, run_options, show_plan
 from runner.errors import ExitCode, FunnelError
+from runner.project import is_on_spark
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -55,6 +56,7 @@ def run(
     Example: funnel run --source-dt 2024-05-01
     """
     from runner.extract.layouts import find_layout
+    from runner.warehouse.connection import only_on_postgres
 
     project, console = invocation.project, invocation.console
     if dry_run and extract:
@@ -62,6 +64,8 @@ def run(
     if not extract and (since or max_tokens is not None):
         raise FunnelError("--since and --max-tokens are for --extract", hint="Add --extract.")
     layout = find_layout(project)
+    if (extract or layout) and is_on_spark(project):
+        raise only_on_postgres()
     if layout and extract:
         raise FunnelError(
             "--extract and the var raw_layout exclude each other", hint="Leave out one of them."

@@ -54,6 +54,7 @@ def examine(project: Project) -> Iterator[Finding]:
         yield Finding("dbt packages", "warn", "not installed", "The next run installs them.")
     try:
         with open_warehouse(project) as engine:
+            engine.now()
             yield Finding("connection", "ok", f"target {project.target}")
             yield from _examine_warehouse(project, engine)
     except FunnelError as error:

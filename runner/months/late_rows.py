@@ -114,13 +114,15 @@ def _removed_by_month(engine: Engine, project: Project, begin: datetime) -> dict
 
 def _recent_rows(engine: Engine, project: Project, until: datetime) -> str:
     query = """
-        select concat({name}, ' ', count(*), ' ', sum({loaded_at_number}))
+        select {name} as name, count(*), sum({loaded_at_number})
         from {table}
         where {loaded_at} >= {begin} and {loaded_at} < {end}
     """
     limits = {"begin": sql.Literal(until - OVERLAP), "end": sql.Literal(until)}
-    found = engine.query(_of_each_table(query, engine, project, **limits))
-    return ", ".join(sorted(said for (said,) in found))
+    found = sorted(engine.query(_of_each_table(query, engine, project, **limits)))
+    return ", ".join(
+        f"{name} {count} {'' if total is None else total}" for name, count, total in found
+    )
 
 
 def _of_each_table(

@@ -98,7 +98,7 @@ class Plan:
 
         Args:
             target: Where the command works.
-            rows_to_read: About how many rows of each raw table the months hold.
+            rows_to_read: About how many rows of each raw table the months hold, if that is known.
         """
         lines = []
         for month, reasons in self.reasons.items():
@@ -110,7 +110,8 @@ class Plan:
             f"dbt build --target {target}{choice} --vars {shlex.quote(json.dumps(dbt_vars))}"
             for choice, dbt_vars in self._dbt_runs()
         ]
-        return "\n".join([*lines, "", f"Reads {' and '.join(rows)}", *commands])
+        reads = [f"Reads {' and '.join(rows)}"] if rows else []
+        return "\n".join([*lines, "", *reads, *commands])
 
     def _dbt_runs(self) -> list[tuple[str, Mapping[str, Any]]]:
         deals = self.deals_window()

@@ -38,7 +38,7 @@ _NEW_VALUE = f"""
     end
 """
 
-_TIME_PATTERN = (
+TIME_PATTERN = (
     "^[0-9]{4}-[0-9]{2}-[0-9]{2}"
     "([Tt ][0-9]{2}:[0-9]{2}(:[0-9]{2}([.][0-9]+)?)?([Zz]|[+-][0-9]{2}(:?[0-9]{2})?)?)?$"
 )
@@ -115,7 +115,7 @@ _LITERALS: dict[str, sql.Composable] = {
     "invisible": sql.Literal(INVISIBLE),
     "longest": sql.Literal(LONGEST_NAME),
     "option_path": sql.Literal(_OPTION_PATH % LONGEST_NAME),
-    "time_pattern": sql.Literal(_TIME_PATTERN),
+    "time_pattern": sql.Literal(TIME_PATTERN),
 }
 
 

@@ -8,8 +8,9 @@ from psycopg2.extensions import cursor as Cursor  # noqa: N812 - a class in lowe
 
 from runner.console import Console
 from runner.errors import FunnelError
-from runner.project import BUILT_SCHEMAS, Project
+from runner.project import BUILT_SCHEMAS, Project, is_on_spark
 from runner.raw.files import count_bytes
+from runner.raw.lake import load_into_lake
 from runner.raw.load import LoadResult, load
 from runner.warehouse.connection import open_postgres
 
@@ -26,6 +27,8 @@ def load_directory(
         FunnelError: As `load`; or the target may not write the raw schema.
     """
     project.check_may_load()
+    if is_on_spark(project):
+        return load_into_lake(project, directory, console, append=append)
     raw_schema = project.raw_schema
 
     def forget_demo(cursor: Cursor) -> None:

@@ -3,11 +3,14 @@
 Postgres is held against the oracles at the same time. FUNNEL_SEED=… makes the same rows again.
 """
 
+import csv
 from collections.abc import Iterator, Mapping
 from datetime import date, datetime, time, timedelta
+from pathlib import Path
 from random import Random
 
 import pytest
+from dateutil.parser import parse
 from lake import Lake, comparable, running_lake
 from oracle import Activity, DealChange, Month, Raw
 from test_counting import (  # the fixtures as well
@@ -26,7 +29,18 @@ from test_marts import CHANGES, COLUMNS, FIELDS, IN_PIPELINES, PIPELINES, TYPES,
 from test_marts import STAGES as MART_STAGES
 from test_marts import TABLES as MART_TABLES
 
+from runner.console import Console
+from runner.errors import ExitCode, FunnelError
+from runner.months.late_rows import LateRows
+from runner.months.pipeline import RunOptions, run_window
+from runner.months.plan import make_plan
+from runner.months.state import read_state
+from runner.months.status import read_status
+from runner.months.verify import verify
 from runner.months.window import Window
+from runner.raw.demo_data import write_demo
+from runner.raw.directory import load_directory
+from runner.warehouse.opening import open_warehouse
 
 __all__ = ["berlin", "project_under_test", "utc"]
 
@@ -159,3 +173,82 @@ def test_an_empty_column_is_found_where_parquet_takes_it(berlin: Funnel, lake: L
     )
     found = lake.dbt.with_vars(own).test(["assert_nothing_is_null_that_must_not_be"])
     assert [(result.status, result.failures) for result in found] == [("fail", 1)]
+
+
+def test_run_verify_and_repair_work_on_spark(
+    lake: Lake, capsys: pytest.CaptureFixture[str]
+) -> None:
+    project, console = lake.dbt.project, Console(quiet=True)
+    options = RunOptions(with_tests=False)
+    lake.load(nasty(Random(SEED + 3), deals=5))  # noqa: S311
+    for schema in ("pipedrive_analytics", "pipedrive_meta"):
+        lake.session.sql(f"drop schema if exists {schema} cascade")
+    first = run_window(project, Window(date(2024, 3, 31), 0, 3), options, console)
+    assert [result for result in first.results if result.is_bad] == []
+    assert {first.plan.reasons[month] for month in first.plan.months} == {("first build",)}
+    status = read_status(project)
+    assert (status.first_day, status.last_day) == (date(2024, 1, 1), date(2024, 3, 31))
+    assert (status.gaps, status.running) == ((), "")
+    assert status.last_good_run
+    assert status.last_good_run.command == "funnel run"
+
+    # A row comes late, and one day is edited by hand.
+    lake.session.sql(
+        "insert into pipedrive_raw.activity select 9, 'meeting', 7, 90001, true,"
+        " timestamp '2024-01-15 10:00:00', current_timestamp()"
+    )
+    edited = "pipedrive_analytics.daily_deal_stats"
+    rows = lake.session.sql(f"select * from {edited} where month = date '2024-02-01'").collect()
+    before = [row.asDict() for row in rows]
+    after = [{**row, "deals_count": row["deals_count"] + 1} for row in before]
+    kinds = lake.session.table(edited).schema
+    lake.session.createDataFrame(after, kinds).createOrReplaceTempView("edited")
+    lake.session.sql(f"insert overwrite table {edited} select * from edited")
+    with open_warehouse(project) as engine:
+        state = read_state(engine, project)
+    assert state.late_rows == {"2024-01": LateRows(1, date(2024, 1, 15))}
+    plan = make_plan(Window(date(2024, 3, 31), 0), state)
+    assert plan.reasons == {"2024-01": ("late rows",), "2024-03": ("window",)}
+
+    found = verify(project, console, None, None)
+    assert {(drift.month, drift.table) for drift in found.drift} >= {
+        ("2024-01", "daily_activity_stats"),
+        ("2024-02", "daily_deal_stats"),
+    }
+    assert {drift.month for drift in found.drift} == {"2024-01", "2024-02"}
+    repaired = verify(project, console, None, None, repair=True)
+    assert (repaired.exit_code, repaired.repaired_months) == (ExitCode.DONE, ("2024-01", "2024-02"))
+    assert verify(project, console, None, None).is_right
+
+
+def test_a_second_writer_on_spark_is_turned_away(lake: Lake) -> None:
+    project = lake.dbt.project
+    with open_warehouse(project) as engine, engine.only_writer(project, "funnel run"):
+        assert "funnel run of " in read_status(project).running
+        with pytest.raises(FunnelError, match="another run holds the lock: funnel run") as refusal:
+            run_window(project, Window(date(2024, 3, 31)), RunOptions(), Console(quiet=True))
+        assert refusal.value.exit_code is ExitCode.LOCKED
+    assert read_status(project).running == ""
+
+
+def test_files_are_loaded_into_the_lake(lake: Lake, tmp_path: Path) -> None:
+    write_demo(tmp_path)
+    project, console = lake.dbt.project, Console(quiet=True)
+    loaded = load_directory(project, tmp_path, console)
+    with open_warehouse(project) as engine:
+        for table, rows in loaded.rows.items():
+            assert engine.query(f"select count(*) from pipedrive_raw.{table}") == [(rows,)]
+        [first] = engine.query(
+            "select min(due_to), count(case when done then 1 end) from pipedrive_raw.activity"
+        )
+    with (tmp_path / "activity.csv").open(newline="") as file:
+        records = list(csv.DictReader(file))
+    done = sum(record["DONE"].lower() in ("true", "yes", "t", "1") for record in records)
+    assert first == (min(parse(record["DUE_TO"]) for record in records), done)
+    # One bad cell, and nothing is written.
+    path = tmp_path / "stages.csv"
+    path.write_text(path.read_text().replace("\n1,", "\none,", 1))
+    with pytest.raises(FunnelError, match="stages.csv: 1 of 10 cells of stage_id are no bigint"):
+        load_directory(project, tmp_path, console)
+    with open_warehouse(project) as engine:
+        assert engine.query("select count(*) from pipedrive_raw.stages") == [(10,)]
