@@ -322,7 +322,8 @@ def _connect(project: Project, home: Path) -> Any:  # noqa: ANN401 - one of the 
     values = ProfileRenderer({}).render_data(outputs[project.target])
     given = {name: value for name, value in values.items() if name not in ("type", "threads")}
     credentials = SparkCredentials.from_dict(given)
-    for name in ("thrift.transport.TSocket", "SQLQueryContextLogger"):  # what they say is in the error as well
+    # What these say is in the error as well.
+    for name in ("thrift.transport.TSocket", "SQLQueryContextLogger"):
         logging.getLogger(name).setLevel(logging.CRITICAL)
     is_local = project.target == "spark"
     if is_local and not _finds_java():
