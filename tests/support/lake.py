@@ -11,10 +11,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from oracle import Raw, Step
+from oracle import Raw
 
 from runner.project import Project
-from runner.transform.dbt_runner import Dbt
 
 if TYPE_CHECKING:
     from pyspark.sql import SparkSession
@@ -50,14 +49,17 @@ RAW_TABLES: Mapping[str, dict[str, str]] = {
 
 
 class Lake:
-    """The dbt project on Spark."""
+    """The project on Spark."""
 
-    def __init__(self, session: "SparkSession", dbt: Dbt) -> None:
+    def __init__(self, session: "SparkSession", home: Path) -> None:
         self.session = session
-        self.dbt = dbt
+        self.home = home
+
+    def project(self, **overrides: Any) -> Project:  # noqa: ANN401 - dbt vars
+        return Project(ROOT, self.home, "spark", overrides)
 
     def load(self, raw: Raw) -> None:
-        """Make the raw tables and the seed hold exactly these rows."""
+        """Make the raw tables hold exactly these rows."""
         rows: dict[str, Sequence[Any]] = {
             "activity": raw.activities,
             "activity_types": raw.activity_types,
@@ -68,28 +70,17 @@ class Lake:
         }
         self.session.sql("create schema if not exists pipedrive_raw")
         for table, columns in RAW_TABLES.items():
-            self._write(f"pipedrive_raw.{table}", columns, rows.get(table, ()), is_raw=True)
-        steps = dict.fromkeys(Step._fields, "string") | {"step_order": "int"}
-        self.session.sql("create schema if not exists pipedrive_staging")
-        self._write("pipedrive_staging.funnel_steps", steps, raw.steps)
+            self._write(f"pipedrive_raw.{table}", columns, rows.get(table, ()))
 
-    def _write(
-        self, table: str, columns: dict[str, str], rows: Sequence[Any], *, is_raw: bool = False
-    ) -> None:
+    def _write(self, table: str, columns: dict[str, str], rows: Sequence[Any]) -> None:
         texts = [tuple(_as_text(getattr(row, column, None)) for column in columns) for row in rows]
         schema = ", ".join(f"{column} string" for column in columns)
         self.session.createDataFrame(texts, schema).createOrReplaceTempView("texts")
         cells = [f"cast({column} as {kind}) as {column}" for column, kind in columns.items()]
-        if is_raw:
-            cells.append("current_timestamp() as _loaded_at")
+        cells.append("current_timestamp() as _loaded_at")
         self.session.sql(f"drop table if exists {table}")
         query = f"select {', '.join(cells)} from texts"
         self.session.sql(f"create table {table} using parquet as {query}")
-
-    def build(self, *select: str, dbt_vars: Mapping[str, Any]) -> None:
-        results = self.dbt.with_vars(dbt_vars).build(select, with_tests=False)
-        bad = [result for result in results if result.is_bad]
-        assert not bad, bad
 
     def rows(self, table: str, columns: Sequence[str]) -> Counter[tuple[Any, ...]]:
         """Return the rows of a table, as `comparable` makes those of Postgres."""
@@ -160,6 +151,6 @@ def running_lake(folder: Path) -> Iterator[Lake]:
     )
     session.sparkContext.setLogLevel("ERROR")
     try:
-        yield Lake(session, Dbt.open(Project(ROOT, folder, "spark")))
+        yield Lake(session, folder)
     finally:
         session.stop()
