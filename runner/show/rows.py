@@ -6,7 +6,7 @@ one list of names.
 
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, fields
-from datetime import date, datetime
+from datetime import date, datetime, timezone
 from decimal import Decimal
 from typing import Any, ClassVar, TypeVar
 
@@ -384,7 +384,9 @@ def read_owner_names(engine: Engine, project: Project) -> dict[int, str]:
 
 
 def plain(value: Any) -> Any:  # noqa: ANN401 - a cell of any column
-    """Return a cell as Python and JSON reckon with it: numeric as float."""
+    """Return a cell as Python and JSON reckon with it: numeric as float, a time in UTC bare."""
+    if isinstance(value, datetime) and value.tzinfo:
+        return value.astimezone(timezone.utc).replace(tzinfo=None)
     return float(value) if isinstance(value, Decimal) else value
 
 
