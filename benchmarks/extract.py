@@ -19,6 +19,7 @@ from pipedrive import Account, Server, serve
 BURST = 120
 """Requests in two seconds that the largest plan allows."""
 
+USUAL = 5000
 PAGE = 500
 LIMIT_MB = 200
 MOST_REQUESTS = 1.02
@@ -39,7 +40,7 @@ sys.exit(process.returncode)
 def main() -> None:
     """Measure, and write the table where --write is given."""
     parser = argparse.ArgumentParser()
-    parser.add_argument("--deals", type=int, default=5000)
+    parser.add_argument("--deals", type=int, default=USUAL)
     parser.add_argument("--write", action="store_true")
     arguments = parser.parse_args()
     account = Account(seed=1, deals=arguments.deals)
@@ -53,6 +54,10 @@ def main() -> None:
         lines.append(measure(home, server, f"after {len(changed)} deals changed", len(changed)))
         check(home.query(ROWS) == [(len(account.changes()),)], "rows are missing")
     text = TEXT.format(
+        command="`make bench-extract`"
+        if arguments.deals == USUAL
+        else f"`python -m benchmarks.extract --deals {arguments.deals} --write`, with "
+        "`PYTHONPATH=tests/support`,",
         deals=len(account.deals),
         activities=len(account.activities),
         changes=len(account.changes()),
@@ -63,13 +68,14 @@ def main() -> None:
     )
     print(text)
     if arguments.write:
-        Path(__file__).with_name("extract.md").write_text(text)
+        name = "extract.md" if arguments.deals == USUAL else f"extract-{arguments.deals}.md"
+        Path(__file__).with_name(name).write_text(text)
 
 
 TEXT = """\
 # What an extract costs
 
-`make bench-extract` against the test server on {cores} cores, {system}: {deals:,} deals with {changes:,} changes and
+{command} against the test server on {cores} cores, {system}: {deals:,} deals with {changes:,} changes and
 {activities:,} activities, at {burst} requests in two seconds, the limit of the largest plan. The fewest requests that the API allows are one for each
 deal that changed, and one for each page of a list. Goals: at most 2 % more than these, no answer 429, at most 200 MB.
 

@@ -126,6 +126,7 @@ class Account:
         self.activities: dict[int, Activity] = {}
         for deal_id in range(1, deals + 1):
             self.add_deal(deal_id)
+        self._of_a_deal = [None, *self.deals, *self.deals]
         for activity_id in range(1, 3 * deals + 1):
             self.add_activity(activity_id)
 
@@ -200,7 +201,7 @@ class Account:
             activity_id,
             draw.choice(list(TYPES.values())),
             draw.randrange(1, 5),
-            draw.choice([None, *self.deals, *self.deals]),
+            draw.choice(self._of_a_deal),
             draw.random() < 0.8,
             draw.choice([None, day, day, day, day]),
             draw.choice([None, clock, clock]),

@@ -582,10 +582,29 @@ def test_a_probe_compares_log_and_flow_and_shows_no_value(home: Funnel, server: 
     assert cut["probe"]["log, whole"] == "no: the creation is missing"
     assert cut["probe"]["both, whole"].startswith("yes")
     whole = json.loads(home.done("extract", "--probe", "102", "--json").stdout)["probe"]
-    assert whole["log, whole"].startswith("yes")
-    assert whole["log, lost reason"] == "text"
-    assert whole["only in the log"] == "lost_reason 1"
-    assert whole["only in the flow"] == "nothing"
+    assert whole == {
+        "deal": "in /api/v2/deals, status lost, lost_reason is text",
+        "log": "9 rows in 1 page of 500",
+        "log, kept": "add_time 1, lost_reason 1, status 1, value 3",
+        "log, twice": "2 rows",
+        "log, owner": "nothing",
+        "log, lost reason": "text",
+        "log, whole": "yes: from the creation to the stage of today",
+        "flow": "6 rows",
+        "flow, kept": "add_time 1, status 1, value 3",
+        "only in the log": "lost_reason 1",
+        "only in the flow": "nothing",
+        "both, whole": "yes: from the creation to the stage of today",
+        "limits": "x-ratelimit-reset 2",
+        "cost": "3 requests, 70 tokens",
+    }
+    account.add_long_deal(105, 0, is_cut=False).change(account.now, user_id=9, status="private")
+    odd = json.loads(home.done("extract", "--probe", "105", "--json").stdout)["probe"]
+    assert (odd["log, owner"], odd["log, twice"]) == ("owner_id", "1 row")
+    account.deals[105].log.append((account.now, "stage_id", 1, 99))
+    odd = json.loads(home.done("extract", "--probe", "105", "--json").stdout)["probe"]
+    assert odd["both, whole"] == "no: it does not end in the stage of today"
+    assert "status of another name" in odd["deal"]
     archived = home.done("extract", "--probe", "3").stdout
     assert "/api/v2/deals/archived" in archived
     for shown in (str(whole), archived):

@@ -14,11 +14,14 @@ from collections.abc import Iterator
 from dataclasses import replace
 from datetime import date, datetime
 from pathlib import Path
+from unittest.mock import patch
 
 import pytest
 from homes import ROOT, Funnel
 from pipedrive import API_TOKEN, COMPANY, STAGES, Account, Server, serve
 from servers import TcpPostgres
+
+from runner.settings.env_file import load_env_file
 
 QUICK = ("--burst", "500")
 QUICKLY = ("--no-tests", "--no-freshness")
@@ -135,9 +138,12 @@ def test_what_is_wrong_is_said_before_anything_is_written(fresh: Funnel) -> None
     (fresh.directory / "token").write_text("wrong")
     refused = fresh("init", *OPTIONS)
     assert (refused.returncode, "does not accept the token" in refused.stderr) == (2, True)
+    (fresh.directory / "token").write_text(API_TOKEN)
+    refused = fresh("init", "--company", "other", "--token-file", "token")
+    assert "the token is for company sandbox, not other" in refused.stderr
+    assert not (fresh.directory / ".env").exists()
     missing = fresh("init", "--token-file", "token")
     assert "PIPEDRIVE_COMPANY is not set" in missing.stderr
-    (fresh.directory / "token").write_text(API_TOKEN)
     nowhere = {**fresh.environment, "PGHOST": "127.0.0.1", "PGPORT": "1", "PGUSER": "a"}
     prod = replace(fresh, environment={**nowhere, "PGDATABASE": "b"})
     refused = prod("init", *OPTIONS, "-t", "prod")
@@ -153,6 +159,15 @@ def test_a_line_that_is_no_variable_is_named(fresh: Funnel) -> None:
     assert (refused.returncode, "line 3 of" in refused.stderr) == (2, True)
     env_file.write_text("export PIPEDRIVE_COMPANY='other'\nPYTHONPATH=/nowhere\nPATH=/nowhere\n")
     assert "PIPEDRIVE_API_TOKEN is not set" in fresh("extract").stderr
+
+
+def test_variables_of_others_are_left_alone(tmp_path: Path) -> None:
+    env_file = tmp_path / ".env"
+    env_file.touch(0o600)
+    env_file.write_text("OTHER_TOOL=1\nPIPEDRIVE_COMPANY=acme\nPGUSER=other\n")
+    with patch.dict(os.environ, {"PGUSER": "me"}, clear=True):
+        load_env_file(env_file)
+        assert dict(os.environ) == {"PIPEDRIVE_COMPANY": "acme", "PGUSER": "me"}
 
 
 def test_a_terminal_is_asked(fresh: Funnel) -> None:
