@@ -226,7 +226,8 @@ class SparkEngine(Engine):
 
     def as_number(self, moment: sql.Composable) -> sql.Composable:
         """Return the microseconds since 1970."""
-        return sql.SQL("unix_micros(cast({} as timestamp))").format(moment)
+        number = sql.SQL("cast(unix_micros(cast({} as timestamp)) as decimal(20, 0))")
+        return number.format(moment)
 
     def masked(self, value: sql.Composable, pattern: str, mask: str) -> sql.Composable:
         """Return a value as text, with a mask in place of all that matches a pattern."""
@@ -388,5 +389,8 @@ def _read_date(text: str | None) -> date | None:
 
 
 def _first_line(error: BaseException) -> str:
-    lines = [line.strip() for line in str(error).splitlines()]
+    # A Thrift server's answer holds what it says beside its own stack.
+    answer = getattr(error.args[0] if error.args else None, "status", None)
+    text = getattr(answer, "errorMessage", None) or str(error)
+    lines = [line.strip() for line in text.splitlines()]
     return next((line for line in lines if line and not line.endswith("Error")), "no reason given")

@@ -175,13 +175,13 @@ def test_what_drifts_on_spark_is_found_and_repaired(berlin: Funnel, lake: Lake) 
     assert (status.first_day, status.last_day) == (date(2024, 1, 1), date(2024, 4, 15))
     assert (status.gaps, status.running, status.outdated_by) == ((), "", ())
 
-    # A row comes late, and a day is edited by hand.
-    deal = next(row.deal_id for row in raw.deal_changes if row.deal_id is not None)
-    late = DealChange(deal, datetime(2024, 1, 25, 10), "user_id", "8")
+    # A row comes late, and a month is edited by hand.
+    sold = next(row.stage_id for row in IN_PIPELINES if row.pipeline_id == 1)
+    late = DealChange(90001, datetime(2024, 1, 25, 10), "stage_id", str(sold))
     raw = raw._replace(deal_changes=[*raw.deal_changes, late])
     lake.session.sql(
-        f"insert into pipedrive_raw.deal_changes select {deal}, timestamp '{late.change_time}',"
-        " 'user_id', '8', current_timestamp()"
+        f"insert into pipedrive_raw.deal_changes select {late.deal_id}, timestamp"
+        f" '{late.change_time}', 'stage_id', '{sold}', current_timestamp()"
     )
     edit_a_month(lake, "pipedrive_analytics.daily_deal_stats", date(2024, 3, 1))
     with open_warehouse(both.project) as engine:
