@@ -90,7 +90,9 @@ class Dbt:
         Raises:
             FunnelError: dbt could not run.
         """
-        outcome = cast("RunExecutionResult", self._invoke(["compile", "--select", *names]))
+        # Without the tests of these models, which dbt selects with them.
+        arguments = ["compile", "--indirect-selection", "empty", "--select", *names]
+        outcome = cast("RunExecutionResult", self._invoke(arguments))
         compiled: list[Any] = [result.node for result in outcome.results]
         return {node.name: node.compiled_code for node in compiled}
 

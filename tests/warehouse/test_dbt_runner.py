@@ -93,6 +93,15 @@ def read_flags(project: Project) -> dict[str, Any]:
     }
 
 
+def test_the_queries_of_models_come_without_those_of_their_tests(
+    demo: Funnel, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("FUNNEL_LOCAL_HOST", str(LocalPostgres(demo.home).socket_dir))
+    with LocalPostgres(demo.home).session():
+        queries = Dbt.open(Project(ROOT, demo.home)).compile(["daily_deal_stats", "deal_months"])
+    assert sorted(queries) == ["daily_deal_stats", "deal_months"]
+
+
 def test_dbt_has_the_variables_that_are_known_to_do_harm() -> None:
     assert {"DBT_RESOURCE_TYPES", "DBT_EMPTY", "DBT_FULL_REFRESH", "DBT_FAIL_FAST"} <= set(
         VARIABLES
