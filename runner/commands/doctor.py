@@ -18,7 +18,7 @@ def doctor(invocation: Invocation, performance: bool) -> ExitCode:
     """
     from runner.doctor.performance import examine_performance
     from runner.doctor.setup import examine
-    from runner.text_table import TextTable
+    from runner.text.text_table import TextTable
 
     look = examine_performance if performance else examine
     findings = list(look(invocation.project))

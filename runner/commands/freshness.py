@@ -13,7 +13,7 @@ def freshness(invocation: Invocation) -> ExitCode:
 
     Example: funnel freshness
     """
-    from runner.text_table import TextTable
+    from runner.text.text_table import TextTable
     from runner.transform.dbt_runner import Dbt
     from runner.transform.results import describe_age, exit_code
     from runner.warehouse.opening import open_warehouse

@@ -21,8 +21,8 @@ def load(invocation: Invocation, directory: Path, append: bool) -> None:
     Example: funnel load exports/2024-05-01
     """
     from runner.raw.directory import load_directory
-    from runner.text_table import TextTable
-    from runner.words import count
+    from runner.text.text_table import TextTable
+    from runner.text.words import count
 
     console = invocation.console
     result = load_directory(invocation.project, directory, console, append=append)

@@ -10,7 +10,7 @@ from runner.commands.options import Invocation, batch_option, command_options, w
 from runner.commands.running import run_batches
 from runner.errors import ExitCode, FunnelError
 from runner.project import Project
-from runner.words import year_month
+from runner.text.words import year_month
 
 
 @click.command()

@@ -8,7 +8,7 @@ import click
 
 from runner.commands.options import Invocation, command_options, parse_month
 from runner.console import write_file
-from runner.words import year_month
+from runner.text.words import year_month
 
 FORMATS = ("html", "png", "svg", "pdf")
 

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 def print_report(console: Console, report: "RunReport") -> None:
     """Print what a run did, and the funnel of its latest month."""
     from runner.show.views import draw_month
-    from runner.text_table import terminal_width
+    from runner.text.text_table import terminal_width
     from runner.transform.results import count_results, describe_problems
 
     console.say(describe_problems(report.results, with_warnings=False), even_if_quiet=True)

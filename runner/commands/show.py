@@ -9,7 +9,7 @@ import click
 from runner.commands.options import Invocation, command_options, parse_month, range_of
 from runner.console import Console
 from runner.errors import FunnelError
-from runner.words import listed
+from runner.text.words import listed
 
 DEAL = "deal"
 NAMES = ("funnel", "conversion", "velocity", "losses", "owners", "stalled", "forecast")
@@ -82,7 +82,7 @@ def show(
     from runner.show.rows import read_owner_names, require_built
     from runner.show.view import Choice, draw_view, of_pipeline, read_view
     from runner.show.views import PIPELINE, VIEWS
-    from runner.text_table import terminal_width
+    from runner.text.text_table import terminal_width
     from runner.warehouse.completeness import read_completeness
     from runner.warehouse.opening import open_warehouse
 
@@ -153,7 +153,7 @@ def _show_deal(invocation: Invocation, view: str, deal: int | None, has_options:
     from runner.project import META
     from runner.show.deal import read_deal
     from runner.show.rows import require_built
-    from runner.text_table import terminal_width
+    from runner.text.text_table import terminal_width
     from runner.warehouse.opening import open_warehouse
 
     if deal is None:

@@ -34,10 +34,10 @@ from runner.extract.landing import (
 from runner.extract.raw import RawTables
 from runner.project import LANDING, Project
 from runner.settings.environment import environment
+from runner.text.words import plural
 from runner.warehouse.completeness import Completeness
 from runner.warehouse.connection import open_postgres
 from runner.warehouse.lock import hold_lock
-from runner.words import plural
 
 Item = TypeVar("Item")
 CHUNK = 250

@@ -19,7 +19,7 @@ from runner.extract.answers import KEYS
 from runner.extract.landing import Landing, is_suspicious
 from runner.extract.raw import RawTables
 from runner.project import LANDING, Project
-from runner.words import plural
+from runner.text.words import plural
 
 
 @dataclass(frozen=True)

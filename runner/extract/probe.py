@@ -10,8 +10,8 @@ from runner.extract.account import Account
 from runner.extract.answers import KEYS, Change, understood
 from runner.extract.api import PAGE, Api, NotFound, Row, asking
 from runner.extract.histories import LOG_TOKENS, find_deal, read_flow
-from runner.text_table import TextTable
-from runner.words import plural
+from runner.text.text_table import TextTable
+from runner.text.words import plural
 
 
 @dataclass(frozen=True)

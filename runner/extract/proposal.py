@@ -9,7 +9,7 @@ from runner.errors import FunnelError
 from runner.extract import answers
 from runner.extract.answers import understood
 from runner.extract.api import Api, Row
-from runner.words import listed
+from runner.text.words import listed
 
 
 @dataclass(frozen=True)

@@ -7,9 +7,9 @@ from runner.months.window import Window
 from runner.project import Project
 from runner.raw.demo_data import LAST_DAY, write_demo
 from runner.raw.directory import load_demo
+from runner.text.words import count, plural
 from runner.warehouse.connection import open_postgres
 from runner.warehouse.lock import hold_lock
-from runner.words import count, plural
 
 
 def run_demo(project: Project, console: Console) -> RunReport:

@@ -14,9 +14,9 @@ from psycopg2 import sql
 from runner.months.pipeline import Pipeline
 from runner.months.window import EARLIEST, Window, window_between
 from runner.project import ANALYTICS, REPORTING
+from runner.text.words import year_month
 from runner.warehouse.connection import DAILY_TABLES, DEAL_TABLES, MONTH_TABLES
 from runner.warehouse.engine import Engine
-from runner.words import year_month
 
 _KPI_COLUMNS = {
     "daily_activity_stats": ("kpi_name",),

@@ -16,10 +16,10 @@ from psycopg2 import sql
 
 from runner.months.window import EARLIEST, LATEST
 from runner.project import META, Project
+from runner.text.words import plural, year_month
 from runner.warehouse.engine import Engine
 from runner.warehouse.meta import EVENTS
 from runner.warehouse.raw_contract import EVENT_TIMES
-from runner.words import plural, year_month
 
 OVERLAP = timedelta(hours=6)
 """The longest loading transaction whose rows are sure to be found."""

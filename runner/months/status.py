@@ -13,12 +13,12 @@ from runner.months.plan import have_changed
 from runner.months.state import read_state
 from runner.months.window import months_between
 from runner.project import META, Project
-from runner.text_table import TextTable
+from runner.text.text_table import TextTable
+from runner.text.words import minute
 from runner.warehouse.completeness import Completeness, read_completeness
 from runner.warehouse.engine import Engine
 from runner.warehouse.opening import open_warehouse
 from runner.warehouse.raw_contract import EVENT_TIMES
-from runner.words import minute
 
 
 @dataclass(frozen=True)

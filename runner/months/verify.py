@@ -17,10 +17,10 @@ from runner.months.ledger import find_own_run, record
 from runner.months.pipeline import Pipeline, RunOptions, open_pipeline
 from runner.months.window import EARLIEST, Window, days_of
 from runner.project import ANALYTICS, META, REPORTING, Project
-from runner.text_table import TextTable
+from runner.text.text_table import TextTable
+from runner.text.words import count, plural
 from runner.transform.results import describe_problems, exit_code
 from runner.warehouse.connection import DAILY_TABLES
-from runner.words import count, plural
 
 _STAGING = ("funnel_steps", "path:models/staging")
 

@@ -37,10 +37,10 @@ from runner.show.rows import (
     read_owner_names,
     read_rows,
 )
+from runner.text.words import part_of_month, year_month
 from runner.warehouse.completeness import Completeness, read_completeness
 from runner.warehouse.connection import DAILY_TABLES
 from runner.warehouse.engine import Engine
-from runner.words import part_of_month, year_month
 
 TREND_MONTHS = 24
 COHORTS = 12

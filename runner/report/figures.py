@@ -6,7 +6,7 @@ from datetime import date
 from math import ceil, floor, log10
 from typing import ClassVar
 
-from runner.words import count, percent, short_month
+from runner.text.words import count, percent, short_month
 
 TICKS = 4
 

@@ -7,7 +7,6 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import date
 
-from runner import words
 from runner.months.ledger import RecordedRun
 from runner.report import names, sentences
 from runner.report.data import ReportData, Trust
@@ -17,6 +16,7 @@ from runner.report.rendering import read_part, render
 from runner.report.sections import make_sections
 from runner.show.rows import WHOLE_FUNNEL, FunnelStep, PipelineStep
 from runner.show.sentences import deals_behind
+from runner.text import words
 
 
 @dataclass(frozen=True)

@@ -6,7 +6,7 @@ from runner.report.names import shorten
 from runner.report.palette import LIGHT
 from runner.report.rendering import render
 from runner.report.steps import compare_steps
-from runner.words import count, percent
+from runner.text.words import count, percent
 
 
 def draw_picture(data: ReportData, file_format: str) -> bytes:

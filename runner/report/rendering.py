@@ -4,8 +4,8 @@ import functools
 from importlib.resources import files
 from typing import TYPE_CHECKING
 
-from runner import words
 from runner.report import names
+from runner.text import words
 
 if TYPE_CHECKING:
     from jinja2 import Environment

@@ -11,7 +11,7 @@ from runner.months.ledger import RecordedRun
 from runner.report.names import in_sentence
 from runner.report.steps import ComparedStep
 from runner.show.rows import ForecastBacktest, FunnelStep, PipelineStep, StepVelocity
-from runner.words import (
+from runner.text.words import (
     count,
     day_of_year,
     listed,

@@ -4,7 +4,7 @@ from collections.abc import Container, Sequence
 from dataclasses import dataclass
 
 from runner.show.rows import FunnelStep, PipelineStep
-from runner.words import share
+from runner.text.words import share
 
 
 @dataclass(frozen=True)

@@ -11,9 +11,9 @@ from runner.errors import FunnelError
 from runner.masking import mask_emails
 from runner.project import ANALYTICS, STAGING, Project
 from runner.show.rows import plain
-from runner.text_table import TextTable
+from runner.text.text_table import TextTable
+from runner.text.words import DASH, long_date, rounded, tenths
 from runner.warehouse.engine import Engine
-from runner.words import DASH, long_date, rounded, tenths
 
 _FIELDS = ("add_time", "user_id", "stage_id", "lost_reason")
 """The fields that KPIs count."""

@@ -7,7 +7,7 @@ from dataclasses import fields
 from typing import Any
 
 from runner.show.view import Seen, View
-from runner.words import year_month
+from runner.text.words import year_month
 
 
 def document_view(view: View, seen: Seen) -> dict[str, Any]:

@@ -11,9 +11,9 @@ from psycopg2 import sql
 from runner.errors import FunnelError
 from runner.project import ANALYTICS, Project
 from runner.show.rows import FunnelStep
+from runner.text.words import day_of_year, listed, month_name
 from runner.warehouse.connection import DAILY_TABLES
 from runner.warehouse.engine import Engine
-from runner.words import day_of_year, listed, month_name
 
 STRAY = 0.02
 """Up to this share of the busiest month's deals, a month has stray events and no data."""

@@ -15,8 +15,8 @@ from psycopg2 import sql
 
 from runner.errors import FunnelError
 from runner.project import ANALYTICS, REPORTING, Project
+from runner.text.words import listed, month_name, part_of_month, year_month
 from runner.warehouse.engine import Engine
-from runner.words import listed, month_name, part_of_month, year_month
 
 WHOLE_FUNNEL = 0
 """The step_order of the row of step_velocity that is about the whole funnel."""

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from datetime import date
 
 from runner.show.rows import StepForecast
-from runner.words import count, long_date, money, plural, rounded
+from runner.text.words import count, long_date, money, plural, rounded
 
 
 def deals_behind(known_through: date | None, last_day: date | None) -> str | None:

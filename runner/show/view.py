@@ -11,8 +11,8 @@ from runner.project import Project
 from runner.show.opening import Opening, part_through, read_opening
 from runner.show.rows import FunnelStep, ModelRow, Period, choose_pipeline, read_rows
 from runner.show.sentences import deals_behind
+from runner.text.words import long_date
 from runner.warehouse.engine import Engine
-from runner.words import long_date
 
 NOBODY = "nobody"
 

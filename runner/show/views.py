@@ -23,8 +23,8 @@ from runner.show.rows import (
 )
 from runner.show.sentences import expected_wins, several_currencies, value_of_step
 from runner.show.view import Seen, View
-from runner.text_table import Bar, TextTable
-from runner.words import (
+from runner.text.text_table import Bar, TextTable
+from runner.text.words import (
     DASH,
     count,
     month_name,

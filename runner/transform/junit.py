@@ -7,8 +7,8 @@ from xml.etree import ElementTree
 
 from runner.console import harmless, write_file
 from runner.errors import FunnelError
+from runner.text.words import plural
 from runner.transform.results import NodeResult
-from runner.words import plural
 
 
 def prepare_junit(path: Path) -> None:

@@ -8,8 +8,8 @@ from textwrap import wrap
 from typing import Any
 
 from runner.errors import ExitCode
-from runner.text_table import TextTable
-from runner.words import plural
+from runner.text.text_table import TextTable
+from runner.text.words import plural
 
 KINDS = {"models": ("model", "seed"), "tests": ("test",), "sources": ("source",)}
 """dbt's resource types, by what people call them."""

@@ -6,8 +6,8 @@ from datetime import datetime, timezone
 from psycopg2 import sql
 
 from runner.project import LANDING, Project
+from runner.text.words import minute, plural
 from runner.warehouse.engine import Engine
-from runner.words import minute, plural
 
 
 @dataclass(frozen=True)

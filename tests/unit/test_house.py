@@ -38,6 +38,14 @@ def test_the_drawing_shows_every_folder() -> None:
     assert {top: set(drawn[top]) for top in DRAWN} == {top: find_folders(top) for top in DRAWN}
 
 
+def test_the_root_of_the_runner_holds_what_the_page_says() -> None:
+    page = (ROOT / "CONTRIBUTING.md").read_text()
+    sentence = re.search(r"At the root of `runner/` are only (.*)", page)
+    assert sentence
+    root = {path.stem for path in (ROOT / "runner").glob("*.py")} - {"__init__"}
+    assert root == set(re.findall(r"`(\w+)`", sentence[1]))
+
+
 def test_the_drawing_has_the_order_of_the_layers() -> None:
     pyproject = (ROOT / "pyproject.toml").read_text()
     layers = re.search(r"(?s)\nlayers = \[(.*?)\]", pyproject)

@@ -28,8 +28,8 @@ from runner.report.page import render_page
 from runner.report.palette import THEMES
 from runner.report.picture import draw_picture
 from runner.report.sections import make_sections
+from runner.text.words import signed_percent
 from runner.warehouse.on_postgres import PostgresEngine
-from runner.words import signed_percent
 
 WIDTHS = (360, 480, 768, 1024, 1280, 1600)
 SECTIONS = (

@@ -11,8 +11,8 @@ from homes import Funnel
 
 from runner.commands.show import NAMES
 from runner.show import views
-from runner.text_table import Bar, TextTable, text_width
-from runner.words import signed_count
+from runner.text.text_table import Bar, TextTable, text_width
+from runner.text.words import signed_count
 
 VIEWS = {
     "funnel": ("pipedrive_reporting.monthly_stats", "month"),

@@ -9,7 +9,7 @@ from runner.report.names import shorten
 from runner.report.section import Chart, Section, Table
 from runner.report.sentences import got_through
 from runner.show.rows import Period, StepConversion
-from runner.words import count, short_month
+from runner.text.words import count, short_month
 
 Cohort = Mapping[int, StepConversion]
 """What became of the deals of a month, by step_order."""

@@ -9,7 +9,7 @@ from runner.report.section import Chart, Section, Table
 from runner.report.sentences import expected_then, forecast_error, forecast_trial
 from runner.show.rows import ForecastBacktest
 from runner.show.sentences import expected_wins
-from runner.words import count, long_date, percent, rounded, short_month, tenths
+from runner.text.words import count, long_date, percent, rounded, short_month, tenths
 
 
 def make(data: ReportData) -> Section:

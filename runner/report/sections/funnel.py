@@ -7,7 +7,7 @@ from runner.report.section import Chart, Section, Table
 from runner.report.sentences import entered, goals_reached, narrowing
 from runner.report.steps import compare_steps
 from runner.show.rows import FunnelStep
-from runner.words import count, percent
+from runner.text.words import count, percent
 
 
 def make(data: ReportData) -> Section:

@@ -8,7 +8,7 @@ from runner.report.names import shorten
 from runner.report.section import Chart, Section, Table
 from runner.report.sentences import lost_most, most_given_reason
 from runner.show.sentences import not_known_yet
-from runner.words import count
+from runner.text.words import count
 
 REASONS_DRAWN = 9
 NO_REASON = "No reason given"

@@ -10,7 +10,7 @@ from runner.report.sentences import leading_owner
 from runner.show.opening import part_through
 from runner.show.rows import Period
 from runner.show.sentences import not_known_yet
-from runner.words import count
+from runner.text.words import count
 
 OWNERS_DRAWN = 10
 OWNERS_LISTED = 50

@@ -9,7 +9,7 @@ from runner.report.goals import WIN_RATE
 from runner.report.names import in_sentence
 from runner.report.section import Chart, Section, Table
 from runner.report.sentences import Share, won_of_closed
-from runner.words import count, percent, share, short_month
+from runner.text.words import count, percent, share, short_month
 
 _YEAR = 12
 

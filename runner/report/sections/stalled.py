@@ -5,7 +5,7 @@ from runner.report.figures import BarRow, Bars
 from runner.report.names import numbered, shorten
 from runner.report.section import Chart, Section, Table
 from runner.report.sentences import stalled_deals, stalled_since
-from runner.words import DASH, count, long_date
+from runner.text.words import DASH, count, long_date
 
 
 def make(data: ReportData) -> Section:

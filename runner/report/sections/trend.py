@@ -5,7 +5,7 @@ from runner.report.figures import Line, Lines, with_goal
 from runner.report.names import numbered, shorten
 from runner.report.section import Chart, Section, Table
 from runner.report.sentences import year_on_year
-from runner.words import count, plural, short_month
+from runner.text.words import count, plural, short_month
 
 
 def make(data: ReportData) -> Section:

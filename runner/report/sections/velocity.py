@@ -7,7 +7,7 @@ from runner.report.section import Chart, Section, Table
 from runner.report.sentences import slowest_step, visits_ended
 from runner.show.rows import WHOLE_FUNNEL
 from runner.show.sentences import not_known_yet
-from runner.words import DASH, count, tenths
+from runner.text.words import DASH, count, tenths
 
 _LEGEND = (("accent", "half of the visits"), ("pale", "three quarters"), ("paler", "nine of ten"))
 

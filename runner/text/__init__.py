@@ -1,0 +1,1 @@
+"""What people read: numbers and dates in words, tables for a terminal."""
