@@ -26,6 +26,7 @@ _MACROS = Path(__file__).resolve().parents[2] / "macros"
 _IN_POSTGRES = {
     "int": "integer",
     "string": "text",
+    "timestamp": "timestamp without time zone",
     "timestamp_ntz": "timestamp without time zone",
 }
 """What Postgres calls a type of Spark, where the names differ."""
@@ -198,11 +199,17 @@ class SparkEngine(Engine):
             columns = self.query(sql.SQL("describe table {}").format(sql.Identifier(schema, table)))
             # Behind the columns come those of the partitions, again, below a heading.
             found[table] = {
-                name: _IN_POSTGRES.get(kind, kind)
+                name: self._in_postgres(name, kind)
                 for name, kind, *_ in columns
                 if name and not name.startswith("#")
             }
         return found
+
+    def _in_postgres(self, column: str, kind: str) -> str:
+        # Spark's timestamp is a moment: that of an event is read in UTC.
+        if (column, kind) == (self.project.loaded_at_field, "timestamp"):
+            return "timestamp with time zone"
+        return _IN_POSTGRES.get(kind, kind)
 
     def _has_schema(self, schema: str) -> bool:
         return bool(self.query(sql.SQL("show schemas like {}").format(sql.Literal(schema))))

@@ -19,12 +19,9 @@ ACCEPTED_TYPES: dict[ColumnType, tuple[str, ...]] = {
     "boolean": ("boolean",),
     "jsonb": ("jsonb", "json", "text", "character varying"),
     "text": ("text", "character varying"),
-    "timestamp": ("timestamp without time zone", "timestamp"),
+    "timestamp": ("timestamp without time zone",),
 }
-"""What a column may be, the best first; the macro stored_types says the same to dbt.
-
-A mere `timestamp` is Spark's: a moment, shown in UTC.
-"""
+"""What a column may be, the best first; the macro stored_types says the same to dbt."""
 
 
 @dataclass(frozen=True)
