@@ -86,7 +86,7 @@ class PostgresEngine(Engine):
         """Return the rows of a query; none of a statement that has none."""
         with self.connection.cursor() as cursor:
             cursor.execute(statement, values or None)
-            return cursor.fetchall() if cursor.description else []
+            return cursor.fetchall() if cursor.description is not None else []
 
     @contextmanager
     def snapshot(self, timezone: str = "UTC") -> Iterator[None]:

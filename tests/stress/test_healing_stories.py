@@ -44,6 +44,8 @@ from runner.months.window import Window
 from runner.project import Project
 from runner.transform.dbt_runner import Dbt
 
+pytestmark = pytest.mark.long
+
 Event = Activity | DealChange
 SHARE = float(os.environ.get("FUNNEL_STORIES", "0.08"))
 """Stories per example of test_counting.py: each is several whole runs."""
@@ -201,7 +203,7 @@ class Company:
     def execute(self, statement: str) -> list[tuple[Any, ...]]:
         with self.connection.cursor() as cursor:
             cursor.execute(statement)
-            return cursor.fetchall() if cursor.description else []
+            return cursor.fetchall() if cursor.description is not None else []
 
 
 def of_known_kpis(

@@ -157,7 +157,7 @@ def ask(connection: "psycopg2.extensions.connection", statement: str) -> list[tu
     connection.autocommit = True
     with connection.cursor() as cursor:
         cursor.execute(statement)
-        return cursor.fetchall() if cursor.description else []
+        return cursor.fetchall() if cursor.description is not None else []
 
 
 def fingerprint(
