@@ -790,6 +790,7 @@ _RAW = (
         Stage.RAW,
         "insert into stages (stage_id, stage_name, pipeline_id) values (77, 'Negotiation', 2)",
         ("assert_pipelines_share_no_step",),
+        severity="warn",
     ),
 )
 
@@ -1232,7 +1233,7 @@ _BUILT = (
     ),
     Corruption(
         "whole days as decimals",
-        "Somebody edited models, and ages in days and positions are whole numbers no more.",
+        "Somebody edited models, and ages in days and positions are no longer integers.",
         Stage.BUILT,
         _retyped("data_type = 'integer'", "numeric"),
         (
