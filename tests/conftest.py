@@ -3,10 +3,11 @@
 import os
 import signal
 from collections.abc import Iterator
+from datetime import date
 from pathlib import Path
 
 import pytest
-from homes import Funnel, clear, running_home
+from homes import Funnel, build_once, clear, running_home
 
 from macros import Macros, running_macros
 from runner.raw.demo_data import write_demo
@@ -17,6 +18,21 @@ def pytest_configure() -> None:
     os.environ["FUNNEL_ENV_FILE"] = ""
     if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
         signal.signal(signal.SIGINT, signal.default_int_handler)
+    # Before the workers start, so that they agree on it around midnight as well.
+    os.environ.setdefault("FUNNEL_DAY", str(date.today().toordinal()))  # noqa: DTZ011 - any zone
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """With FUNNEL_SHARE=20, keep a twentieth of the tests marked `long`; another one each day."""
+    share = int(os.environ.get("FUNNEL_SHARE", "1"))
+    long = [
+        item
+        for item in items
+        if item.get_closest_marker("long") and not item.get_closest_marker("every_day")
+    ]
+    left_out = set(long) - set(long[int(os.environ["FUNNEL_DAY"]) % share :: share])
+    config.hook.pytest_deselected(items=list(left_out))
+    items[:] = [item for item in items if item not in left_out]
 
 
 @pytest.fixture(scope="session")
@@ -50,10 +66,9 @@ def empty(shared_home: Funnel) -> Funnel:
 
 
 @pytest.fixture
-def loaded(empty: Funnel, export: Path) -> Funnel:
+def loaded(shared_home: Funnel, export: Path) -> Funnel:
     """A home in which only the demo's raw tables are."""
-    empty.done("load", str(export))
-    return empty
+    return build_once(shared_home, "loaded", lambda home: home.done("load", str(export)))
 
 
 @pytest.fixture(scope="module")

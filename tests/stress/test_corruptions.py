@@ -1,9 +1,8 @@
 """Every fault of the corpus is seeded into good data and caught by the test that should see it.
 
-Each day has its third of them; FUNNEL_FAULTS=all seeds all.
+`make test` seeds the share of the day, `make stress` all of them.
 """
 
-import os
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import closing
 from dataclasses import dataclass
@@ -31,17 +30,12 @@ from runner.raw.load import load
 from runner.transform.dbt_runner import Dbt
 from runner.transform.results import NodeResult
 
+pytestmark = pytest.mark.long
+
 YESTERDAY, TODAY = LAST_DAY.replace(day=30), LAST_DAY
 """Up to when the good data are built, and the day of the run that meets the fault."""
 
 BAD = ("warn", "fail", "error")
-
-# By the day, so that all processes that share out the tests agree.
-FAULTS = (
-    CORRUPTIONS
-    if os.environ.get("FUNNEL_FAULTS") == "all"
-    else CORRUPTIONS[date.today().toordinal() % 3 :: 3]  # noqa: DTZ011 - any zone will do
-)
 
 
 @dataclass(frozen=True)
@@ -214,7 +208,7 @@ def edit(source: Path, target: Path, fault: Edit) -> None:
     (target / fault.file).write_bytes(changed.encode() if isinstance(changed, str) else changed)
 
 
-@pytest.mark.parametrize("corruption", FAULTS, ids=lambda c: c.name.replace(" ", "-"))
+@pytest.mark.parametrize("corruption", CORRUPTIONS, ids=lambda c: c.name.replace(" ", "-"))
 def test_a_fault_is_caught(
     warehouse: Warehouse,
     corruption: Corruption,
@@ -242,6 +236,7 @@ def test_a_fault_is_caught(
         assert (warehouse.monthly_stats() == before) is is_error
 
 
+@pytest.mark.every_day
 def test_good_data_pass_and_change_monthly_stats(warehouse: Warehouse) -> None:
     warehouse.restore()
     before = warehouse.monthly_stats()
@@ -255,11 +250,13 @@ def test_good_data_do_not_drift(warehouse: Warehouse) -> None:
     assert warehouse.verify() == []
 
 
+@pytest.mark.every_day
 def test_names_are_unique() -> None:
     names = [corruption.name for corruption in CORRUPTIONS]
     assert len(set(names)) == len(names) >= 40
 
 
+@pytest.mark.every_day
 def test_every_data_test_has_been_seen_failing(warehouse: Warehouse) -> None:
     caught_by = {name for corruption in CORRUPTIONS for name in corruption.caught_by}
     tests = warehouse.data_tests
@@ -271,6 +268,7 @@ def test_every_data_test_has_been_seen_failing(warehouse: Warehouse) -> None:
     assert sorted(never) == []
 
 
+@pytest.mark.every_day
 def test_the_database_refuses_null_where_the_contract_says_so(warehouse: Warehouse) -> None:
     warehouse.restore()
     columns = warehouse.required_columns
@@ -281,6 +279,7 @@ def test_the_database_refuses_null_where_the_contract_says_so(warehouse: Warehou
             warehouse.query(f"update {table} set {name} = null")
 
 
+@pytest.mark.every_day
 def test_the_page_shows_the_corpus() -> None:
     command = "python tests/support/corruptions.py"
     assert PAGE.read_text(encoding="utf-8") == page(), f"type `{command}`"

@@ -41,9 +41,11 @@ from psycopg2.extensions import connection as Connection  # noqa: N812 - a class
 from runner.project import Project
 from runner.transform.dbt_runner import Dbt, dbt_arguments
 
+pytestmark = pytest.mark.long
+
 BERLIN = "Europe/Berlin"
 
-EXAMPLES = int(os.environ.get("FUNNEL_EXAMPLES", "40"))
+EXAMPLES = int(os.environ.get("FUNNEL_EXAMPLES", "12"))
 SEED = int(os.environ.get("FUNNEL_SEED") or secrets.randbits(32))
 
 TABLES = {
@@ -231,7 +233,7 @@ class Funnel:
     def execute(self, statement: str) -> list[Row]:
         with self.connection.cursor() as cursor:
             cursor.execute(statement)
-            return cursor.fetchall() if cursor.description else []
+            return cursor.fetchall() if cursor.description is not None else []
 
 
 @pytest.fixture(scope="module")
@@ -983,6 +985,7 @@ def random_examples(share: float) -> settings:
     )
 
 
+@pytest.mark.every_day
 @seed(SEED)
 @random_examples(0.5)
 @given(story=stories(UTC_CALENDAR))
@@ -990,6 +993,7 @@ def test_equals_the_oracle_in_utc(utc: Funnel, story: tuple[Raw, list[Turn]]) ->
     check_story(utc, story)
 
 
+@pytest.mark.every_day
 @seed(SEED)
 @random_examples(0.5)
 @given(story=stories(BERLIN_CALENDAR))

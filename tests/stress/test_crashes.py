@@ -16,6 +16,8 @@ from processes import BACKFILL, QUICKLY, Command, ForkServer, Home
 
 from runner.postgres.server import LocalPostgres
 
+pytestmark = pytest.mark.long
+
 pytest_plugins = ["processes"]
 
 CRASHES = int(os.environ.get("FUNNEL_CRASHES", "2"))

@@ -10,9 +10,12 @@ import signal
 import time
 from dataclasses import replace
 
+import pytest
 from homes import Funnel, clear
 from pipedrive import Account, Server, serve
 from processes import ForkServer
+
+pytestmark = pytest.mark.long
 
 pytest_plugins = ["processes"]
 

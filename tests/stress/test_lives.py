@@ -14,6 +14,8 @@ from test_marts import COLUMNS, FIELDS, MAY, TYPES, Marts, change, stories, stor
 
 from runner.months.window import Window
 
+pytestmark = pytest.mark.long
+
 __all__ = ["berlin", "project_under_test", "utc"]
 
 EVENT_AT = datetime(2024, 3, 20, 9)

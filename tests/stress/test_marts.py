@@ -44,6 +44,8 @@ from test_counting import (  # the fixtures as well
 from runner.months.window import Window, window_between
 from runner.raw.demo_data import write_demo
 
+pytestmark = pytest.mark.long
+
 __all__ = ["berlin", "project_under_test", "utc"]
 
 BY_DEAL = (
@@ -529,6 +531,7 @@ def test_equals_the_oracle_on_the_demo(
     marts.look()
 
 
+@pytest.mark.every_day
 @seed(SEED)
 @random_examples(0.15)
 @given(story=stories())

@@ -16,6 +16,8 @@ from processes import BACKFILL, RUN, ForkServer, Home
 
 from runner.postgres.server import LocalPostgres
 
+pytestmark = pytest.mark.long
+
 pytest_plugins = ["processes"]
 
 RUNS = int(os.environ.get("FUNNEL_RUNS", "1"))

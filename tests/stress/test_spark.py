@@ -138,18 +138,28 @@ class Both:
         assert not different, f"Spark has, and Postgres has instead: {different}"
 
 
-def test_spark_and_postgres_hold_the_same_rows(request: pytest.FixtureRequest, lake: Lake) -> None:
-    chance = Random(SEED)  # noqa: S311
+def first_build(request: pytest.FixtureRequest, lake: Lake, chance: Random) -> tuple[Both, Raw]:
+    """Build the same nasty rows on both engines, in a time zone drawn at random."""
+    lake.clear()
     both = Both(request.getfixturevalue(chance.choice(("utc", "berlin"))), lake)
-    raw = nasty(chance)
-    raw = raw._replace(stages=IN_PIPELINES, pipelines=PIPELINES, counted=("sales",))
+    raw = nasty(chance)._replace(stages=IN_PIPELINES, pipelines=PIPELINES, counted=("sales",))
     both.run(raw, Window(date(2024, 4, 15), 31, 4), heals=True)
+    return both, raw
+
+
+def test_spark_and_postgres_hold_the_same_rows(request: pytest.FixtureRequest, lake: Lake) -> None:
+    both, raw = first_build(request, lake, Random(SEED))  # noqa: S311
     both.look()
     status = read_status(both.project)
     assert (status.first_day, status.last_day) == (date(2024, 1, 1), date(2024, 4, 15))
     assert (status.gaps, status.running, status.outdated_by) == ((), "", ())
 
-    # A row comes late, and a month is edited by hand.
+
+@pytest.mark.long
+def test_a_row_that_comes_late_is_counted_by_the_next_run(
+    request: pytest.FixtureRequest, lake: Lake
+) -> None:
+    both, raw = first_build(request, lake, Random(SEED + 1))  # noqa: S311
     sold = next(row.stage_id for row in IN_PIPELINES if row.pipeline_id == 1)
     late = DealChange(90001, datetime(2024, 1, 25, 10), "stage_id", str(sold))
     raw = raw._replace(deal_changes=[*raw.deal_changes, late])
@@ -157,20 +167,26 @@ def test_spark_and_postgres_hold_the_same_rows(request: pytest.FixtureRequest, l
         f"insert into pipedrive_raw.deal_changes select {late.deal_id}, timestamp"
         f" '{late.change_time}', 'stage_id', '{sold}', current_timestamp()"
     )
-    edit_a_month(lake, "pipedrive_analytics.daily_deal_stats", date(2024, 3, 1))
+    window = Window(date(2024, 4, 15), 0)
     with open_warehouse(both.project) as engine:
         state = read_state(engine, both.project)
     assert state.late_rows == {"2024-01": LateRows(1, date(2024, 1, 25))}
-    assert make_plan(Window(date(2024, 4, 15), 0), state).reasons == {
-        "2024-01": ("late rows",),
-        "2024-04": ("window",),
-    }
-    verdict = verify(both.project, QUIET, None, None, repair=True)
-    assert (verdict.repaired_months, verdict.exit_code) == (("2024-01", "2024-03"), ExitCode.DONE)
-    both.run_postgres(raw, Window(date(2024, 4, 15), 0, reprocess_months=("2024-01",)))
+    assert make_plan(window, state).reasons == {"2024-01": ("late rows",), "2024-04": ("window",)}
+    report = run_window(both.project, window, replace(QUICK, with_healing=True), QUIET)
+    assert [result for result in report.results if result.is_bad] == []
+    both.run_postgres(raw, replace(window, reprocess_months=("2024-01",)))
     both.compare_tables()
 
-    # An old date again, which leaves the months after it alone.
+
+@pytest.mark.long
+def test_what_was_edited_is_repaired_and_an_old_date_leaves_later_months_alone(
+    request: pytest.FixtureRequest, lake: Lake
+) -> None:
+    both, raw = first_build(request, lake, Random(SEED + 2))  # noqa: S311
+    edit_a_month(lake, "pipedrive_analytics.daily_deal_stats", date(2024, 3, 1))
+    verdict = verify(both.project, QUIET, None, None, repair=True)
+    assert (verdict.repaired_months, verdict.exit_code) == (("2024-03",), ExitCode.DONE)
+    both.compare_tables()
     both.run(raw, Window(date(2024, 2, 29), 10, 3))
     assert find_nulls(both.project) == ("pass", 0)
     table = "pipedrive_reporting.monthly_stats"

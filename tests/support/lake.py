@@ -58,6 +58,11 @@ class Lake:
     def project(self, **overrides: Any) -> Project:  # noqa: ANN401 - dbt vars
         return Project(ROOT, self.home, "spark", overrides)
 
+    def clear(self) -> None:
+        """Drop all there is."""
+        for row in self.session.sql("show schemas like 'pipedrive_*'").collect():
+            self.session.sql(f"drop schema {row.namespace} cascade")
+
     def load(self, raw: Raw) -> None:
         """Make the raw tables hold exactly these rows."""
         rows: dict[str, Sequence[Any]] = {
@@ -113,15 +118,17 @@ def _comparable(value: Any) -> Any:  # noqa: ANN401 - any value of a database
     return str(value) if isinstance(value, date) else value
 
 
-@contextmanager
-def running_lake(folder: Path) -> Iterator[Lake]:
-    """Start Spark for small data: few partitions, nothing compiled.
-
-    Without Java the tests that need it are skipped; they fail where CI runs them.
-    """
+def need_java() -> None:
+    """Skip what needs Java where there is none; where CI runs it, fail."""
     if not shutil.which("java"):
         assert os.environ.get("CI") != "true", ".ci/run installs Java"
         pytest.skip("Java is not installed")
+
+
+@contextmanager
+def running_lake(folder: Path) -> Iterator[Lake]:
+    """Start Spark for small data: few partitions, nothing compiled."""
+    need_java()
     home = folder / "spark"
     os.environ.setdefault("SPARK_LOCAL_IP", "127.0.0.1")
     os.environ["FUNNEL_SPARK_HOME"] = str(home)

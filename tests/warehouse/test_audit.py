@@ -84,6 +84,7 @@ def failing(query: str, **facts: Any) -> NodeResult:  # noqa: ANN401 - whatever 
     return NodeResult("a_test", "test", query=query, **facts)
 
 
+@pytest.mark.long
 def test_failures_come_first_with_what_they_mean_and_three_rows(broken: Funnel) -> None:
     outcome = broken("test", *DAY)
     assert outcome.returncode == 1
@@ -105,6 +106,7 @@ def test_failures_come_first_with_what_they_mean_and_three_rows(broken: Funnel) 
     assert ADDRESS not in outcome.stdout
 
 
+@pytest.mark.long
 def test_a_program_is_told_the_same(broken: Funnel) -> None:
     outcome = broken("test", *DAY, "--json")
     assert outcome.returncode == 1
@@ -129,6 +131,7 @@ def test_a_program_is_told_the_same(broken: Funnel) -> None:
     assert (on_source["sample"], on_source["stored_in"], on_source["failures"]) == ([], None, 0)
 
 
+@pytest.mark.long
 def test_all_failing_rows_are_kept_until_the_test_passes(broken: Funnel) -> None:
     broken("test", *DAY)
     assert broken.query(f"select count(*) from {AUDIT}.{SUMS}") == [(22,)]
@@ -147,6 +150,7 @@ def test_all_failing_rows_are_kept_until_the_test_passes(broken: Funnel) -> None
     add_to_counts(broken, 1000)  # which the fixture takes away
 
 
+@pytest.mark.long
 def test_what_was_not_tested_stays(broken: Funnel) -> None:
     broken("test", *DAY)
     before = stored(broken)
@@ -167,6 +171,7 @@ def test_full_is_a_var_of_the_tests(built: Funnel, monkeypatch: pytest.MonkeyPat
     assert seen == [{"source_dt": DAY[1]}, {"source_dt": DAY[1], "full_check": True}]
 
 
+@pytest.mark.long
 def test_plain_dbt_stores_every_test_there_and_no_name(broken: Funnel) -> None:
     folders = ("--target-path", str(broken.home / "t"), "--log-path", str(broken.home / "l"))
     command = ("dbt", "test", "--store-failures", "--exclude-resource-type", "unit_test")

@@ -62,6 +62,7 @@ def test_batches_give_what_one_build_gives(loaded: Funnel) -> None:
     assert tables(loaded) == in_batches
 
 
+@pytest.mark.long
 def test_a_failed_backfill_goes_on_where_it_stopped(loaded: Funnel) -> None:
     assert loaded("backfill", "--resume").returncode == 2
     loaded.done("run", "--source-dt", "2024-06-30", "--months", "6", "--no-tests")
@@ -89,6 +90,7 @@ def test_a_failed_backfill_goes_on_where_it_stopped(loaded: Funnel) -> None:
     assert "there is no backfill to resume" in again.stderr
 
 
+@pytest.mark.long
 def test_rebuild_rewrites_history_only_on_purpose(loaded: Funnel) -> None:
     assert "nothing is built yet" in loaded("rebuild", "--from", "2024-01-01").stderr
     loaded.done("run", "--source-dt", "2024-03-20", "--months", "3", "--no-tests")
@@ -107,6 +109,7 @@ def test_rebuild_rewrites_history_only_on_purpose(loaded: Funnel) -> None:
     assert tables(loaded) == clean
 
 
+@pytest.mark.long
 def test_rebuild_asks_on_a_terminal(loaded: Funnel) -> None:
     loaded.done("run", "--source-dt", "2024-03-20", "--months", "1", "--no-tests")
     options = ("--no-tests", "--no-freshness", "--batch", "all")

@@ -153,6 +153,7 @@ def test_a_usage_error_is_json_too(tmp_path: Path) -> None:
     assert json.loads(outcome.stdout)["error"]["exit_code"] == outcome.returncode == 2
 
 
+@pytest.mark.long
 def test_a_reader_that_leaves_is_no_fault(demo: Funnel) -> None:
     for command in (
         "funnel show --last 24 --csv | true",
@@ -185,6 +186,7 @@ main()
     assert is_one_line(outcome.stderr)
 
 
+@pytest.mark.long
 def test_quiet_prints_data_and_failures_only(demo: Funnel) -> None:
     run = demo.done("run", "--source-dt", "2024-12-31", "--quiet", "--no-tests")
     assert (run.stdout, run.stderr) == ("", "")
@@ -206,6 +208,7 @@ def test_nothing_to_test_yet(empty: Funnel) -> None:
     assert "is not built yet" in outcome.stderr
 
 
+@pytest.mark.long
 @pytest.mark.parametrize(
     ("command", "dbt_vars"),
     [
@@ -330,6 +333,7 @@ def test_url_is_a_url_and_nothing_else(empty: Funnel) -> None:
     assert empty.done("db", "psql", "--", "-Atc", "select 6 * 7").stdout == "42\n"
 
 
+@pytest.mark.long
 @pytest.mark.parametrize(("command", "label"), [("freshness", "Asking"), ("report", "Reporting")])
 def test_what_takes_long_shows_a_bar_on_a_terminal_only(
     demo: Funnel, tmp_path: Path, command: str, label: str

@@ -108,6 +108,7 @@ def test_dbt_has_the_variables_that_are_known_to_do_harm() -> None:
     )
 
 
+@pytest.mark.long
 def test_no_variable_of_dbt_changes_a_flag(demo: Funnel, monkeypatch: pytest.MonkeyPatch) -> None:
     with monkeypatch.context() as patch:
         patch.setenv("FUNNEL_LOCAL_HOST", str(LocalPostgres(demo.home).socket_dir))
@@ -122,6 +123,7 @@ def test_no_variable_of_dbt_changes_a_flag(demo: Funnel, monkeypatch: pytest.Mon
     assert changed == {}
 
 
+@pytest.mark.long
 def test_a_run_tests_and_fills_whatever_dbt_is_set_to(empty: Funnel) -> None:
     empty.done("demo")
     usual = json.loads(empty.done("run", "--source-dt", "2024-06-30", "--json").stdout)

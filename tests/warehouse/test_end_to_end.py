@@ -43,6 +43,7 @@ def test_load_run_show(empty: Funnel, export: Path) -> None:
     assert shown[-1]["steps"][7]["deals_count"] == len(deals) > 0
 
 
+@pytest.mark.long
 def test_the_same_command_twice_gives_the_same_tables(loaded: Funnel) -> None:
     loaded.done("run", "--source-dt", "2024-12-31", "--no-tests")
     first = tables(loaded)
@@ -52,6 +53,7 @@ def test_the_same_command_twice_gives_the_same_tables(loaded: Funnel) -> None:
     assert tables(loaded) == first
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("choice", [1, -1])
 def test_whatever_type_the_contract_accepts_builds_everything(
     empty: Funnel, export: Path, choice: int
@@ -79,6 +81,7 @@ def test_whatever_type_the_contract_accepts_builds_everything(
     }
 
 
+@pytest.mark.long
 def test_an_old_reference_date_builds_its_own_past(loaded: Funnel) -> None:
     loaded.done("run", "--source-dt", "2023-05-15", "--months", "3", "--no-tests")
     days = "select min(date)::text, max(date)::text from pipedrive_analytics.daily_deal_stats"
@@ -92,6 +95,7 @@ def test_an_old_reference_date_builds_its_own_past(loaded: Funnel) -> None:
     assert days_with_deals > 10
 
 
+@pytest.mark.long
 def test_an_old_date_after_a_new_one_leaves_nothing_wrong_behind(
     empty: Funnel, export: Path
 ) -> None:
@@ -124,6 +128,7 @@ def test_an_old_date_after_a_new_one_leaves_nothing_wrong_behind(
     assert tables(empty) == truth
 
 
+@pytest.mark.long
 def test_an_outage_heals_itself(loaded: Funnel) -> None:
     loaded.done("run", "--source-dt", "2024-09-10", "--months", "9", "--no-tests")
     truth = tables(loaded)
@@ -135,6 +140,7 @@ def test_an_outage_heals_itself(loaded: Funnel) -> None:
     assert tables(loaded) == truth
 
 
+@pytest.mark.long
 def test_a_branch_that_is_missing_is_built_as_far_back_as_the_other(
     empty: Funnel, export: Path
 ) -> None:
@@ -146,6 +152,7 @@ def test_a_branch_that_is_missing_is_built_as_far_back_as_the_other(
     assert tables(empty) == truth
 
 
+@pytest.mark.long
 def test_what_no_run_has_counted_right_fails_a_test(loaded: Funnel) -> None:
     loaded.done("run", "--source-dt", "2024-06-30", "--months", "6", "--no-tests")
     # An old date with plain dbt, without process_through: a deal is new twice in June.
@@ -178,6 +185,7 @@ def test_what_no_run_has_counted_right_fails_a_test(loaded: Funnel) -> None:
     assert "FAIL assert_the_definition_is_complete: 1 row" in loaded("test").stdout
 
 
+@pytest.mark.long
 def test_the_bundled_expectations_see_what_they_are_for(loaded: Funnel) -> None:
     table = "pipedrive_reporting.monthly_stats"
     for statement, expectation in {
@@ -196,6 +204,7 @@ def test_the_bundled_expectations_see_what_they_are_for(loaded: Funnel) -> None:
         assert expectation in failed
 
 
+@pytest.mark.long
 def test_a_day_whose_events_vanished_becomes_zero(loaded: Funnel) -> None:
     loaded.done("run", "--source-dt", "2024-06-30", "--no-tests")
     loaded.query("delete from pipedrive_raw.deal_changes where change_time >= '2024-06-01'")
@@ -207,6 +216,7 @@ def test_a_day_whose_events_vanished_becomes_zero(loaded: Funnel) -> None:
     assert [tuple(map(int, map(str, row))) for row in loaded.query(june)] == [(0, 30)]
 
 
+@pytest.mark.long
 def test_full_refresh_keeps_history(loaded: Funnel) -> None:
     loaded.done("run", "--source-dt", "2024-06-30", "--no-tests")
     before = tables(loaded)
@@ -235,6 +245,7 @@ def test_a_failed_test_is_exit_1_and_says_what_it_means(demo: Funnel) -> None:
     )
 
 
+@pytest.mark.long
 def test_tests_are_as_of_the_last_run(demo: Funnel) -> None:
     said = demo.done("run", "--source-dt", "2024-12-31").stderr
     announced = set(re.findall(r"WARN (\w+): \d+ rows?$", said, flags=re.M))
@@ -260,6 +271,7 @@ def test_a_stale_source_is_exit_1_and_builds_nothing(loaded: Funnel) -> None:
     loaded.done("run", "--source-dt", "2024-06-30", "--no-tests", "--no-freshness")
 
 
+@pytest.mark.long
 def test_a_run_needs_less_than_300_megabytes(demo: Funnel) -> None:
     measured = (
         "import re, runpy, sys; sys.argv = ['funnel', 'run', '--source-dt', '2024-12-31']\n"
@@ -296,12 +308,14 @@ def test_docs_are_one_file_with_our_words(demo: Funnel, tmp_path: Path) -> None:
     assert "a sales funnel from Pipedrive data" in text
 
 
+@pytest.mark.long
 def test_the_demo_does_not_replace_your_data(loaded: Funnel) -> None:
     outcome = loaded("demo")
     assert outcome.returncode == 2
     assert "holds data that is not the demo's" in outcome.stderr
 
 
+@pytest.mark.long
 def test_rows_added_to_the_demo_are_yours(empty: Funnel, export: Path) -> None:
     empty.done("demo")
     empty.done("load", str(export), "--append")
@@ -310,6 +324,7 @@ def test_rows_added_to_the_demo_are_yours(empty: Funnel, export: Path) -> None:
     assert "holds data that is not the demo's" in outcome.stderr
 
 
+@pytest.mark.long
 def test_your_data_replaces_the_demo(empty: Funnel, export: Path) -> None:
     empty.done("demo")
     assert "built from the demo go" in empty.done("load", str(export)).stderr
@@ -324,6 +339,7 @@ def server(request: pytest.FixtureRequest) -> Iterator[TcpPostgres]:
         yield running
 
 
+@pytest.mark.long
 def test_prod_and_dev_over_tcp(server: TcpPostgres, tmp_path: Path, export: Path) -> None:
     prod = Funnel(tmp_path / "home", {**server.environment, "FUNNEL_TARGET": "prod"})
     dev = Funnel(tmp_path / "home", {**server.environment, "FUNNEL_TARGET": "dev"})
@@ -357,6 +373,7 @@ def test_prod_and_dev_over_tcp(server: TcpPostgres, tmp_path: Path, export: Path
     shutil.rmtree(tmp_path / "home")
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("seconds", [1, 4])
 def test_ctrl_c_is_130_and_the_next_run_is_clean(
     empty: Funnel, export: Path, seconds: float

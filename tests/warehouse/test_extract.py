@@ -77,6 +77,7 @@ def load_times(home: Funnel) -> dict[object, object]:
     return {row: loaded_at for loaded_at, *rest in (*changes, *activities) for row in [tuple(rest)]}
 
 
+@pytest.mark.long
 def test_what_an_extract_has_looked_at_is_fresh(home: Funnel) -> None:
     extract(home)
     for table in ("activity", "deal_changes"):
@@ -619,6 +620,7 @@ def test_a_probe_compares_log_and_flow_and_shows_no_value(home: Funnel, server: 
 RUN = ("run", "--source-dt", "2024-06-30", "--months", "2", "--no-tests")
 
 
+@pytest.mark.long
 def test_a_run_reads_the_account_first_under_one_lock(home: Funnel, server: Server) -> None:
     deal = max(server.account.deals)
     server.faults = {path_of_log(deal): [(500, "")] * 6}
@@ -654,6 +656,7 @@ def test_what_belongs_to_extract_is_refused_without_it(home: Funnel, server: Ser
     assert server.urls == []
 
 
+@pytest.mark.long
 def test_the_role_of_the_nightly_run_reads_when_an_extract_was_made(
     home: Funnel, server: Server
 ) -> None:
@@ -708,6 +711,7 @@ def test_on_dev_it_writes_schemas_of_dev_only(home: Funnel, server: Server) -> N
             assert set(ask(connection, changes)) == server.account.changes()
 
 
+@pytest.mark.long
 def test_landing_tables_of_an_earlier_version_get_what_they_lack(
     home: Funnel, server: Server
 ) -> None:

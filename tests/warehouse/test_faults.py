@@ -23,6 +23,8 @@ from processes import PATIENCE, RUN, ForkServer, Home
 from runner.postgres.server import LocalPostgres
 from runner.warehouse.connection import DEAL_TABLES
 
+pytestmark = pytest.mark.long
+
 pytest_plugins = ["processes"]
 
 ACTIVITY_STATS = "pipedrive_analytics.daily_activity_stats"

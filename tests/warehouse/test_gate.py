@@ -64,6 +64,7 @@ def test_a_failed_test_of_a_raw_table_keeps_all_below_it(built: Funnel) -> None:
     assert before == after
 
 
+@pytest.mark.long
 def test_a_step_that_lost_its_stage_is_not_reported(built: Funnel) -> None:
     before = tables(built)
     built.query("update pipedrive_raw.stages set stage_name = 'Talks' where stage_id = 5")
@@ -88,6 +89,7 @@ def test_a_step_that_lost_its_stage_is_not_reported(built: Funnel) -> None:
     assert rebuilt.returncode == 0, rebuilt.stdout
 
 
+@pytest.mark.long
 def test_a_bad_month_is_a_warning_with_the_owner(built: Funnel) -> None:
     built.query(
         f"delete from {CHANGES} where changed_field_key = 'stage_id' and new_value = '5'"
@@ -123,6 +125,7 @@ def test_a_bad_month_is_a_warning_with_the_owner(built: Funnel) -> None:
     )
 
 
+@pytest.mark.long
 def test_tests_read_the_months_of_the_run_and_with_full_check_all(built: Funnel) -> None:
     built.query(
         f"update {CHANGES} set deal_id = null where ctid in (select ctid from {CHANGES}"

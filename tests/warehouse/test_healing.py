@@ -64,6 +64,7 @@ def test_late_rows_are_processed_once(built: Funnel) -> None:
     assert plan(built, *june) == {"2024-05": ["window"], "2024-06": ["window"]}
 
 
+@pytest.mark.long
 def test_rows_of_a_slow_transaction_are_not_missed(built: Funnel) -> None:
     with closing(psycopg2.connect(LocalPostgres(built.home).url())) as slow:
         with slow.cursor() as cursor:
@@ -77,6 +78,7 @@ def test_rows_of_a_slow_transaction_are_not_missed(built: Funnel) -> None:
     assert closings(built, "2024-02") == int(str(before)) + 1
 
 
+@pytest.mark.long
 def test_only_a_run_that_looked_everywhere_ends_the_wait_of_late_rows(built: Funnel) -> None:
     built.query(LATE_ROW.format(time="2024-03-10 12:00", loaded_at="now()"))
     june = ("--source-dt", "2024-06-30")
@@ -108,6 +110,7 @@ def test_only_a_run_that_looked_everywhere_ends_the_wait_of_late_rows(built: Fun
     ]
 
 
+@pytest.mark.long
 def test_the_ledger_tells_of_a_failed_run(built: Funnel) -> None:
     built.query(
         "alter table pipedrive_analytics.daily_deal_stats add check (date < '2024-06-15') not valid"
@@ -117,6 +120,7 @@ def test_the_ledger_tells_of_a_failed_run(built: Funnel) -> None:
     assert built.query(last) == [("failed", False)]
 
 
+@pytest.mark.long
 def test_a_changed_funnel_is_noticed_and_rebuilt(built: Funnel, tmp_path: Path) -> None:
     project = tmp_path / "project"
     folders = ("models", "macros", "tests", "seeds", "packages", "dbt_packages")
@@ -145,6 +149,7 @@ def test_a_changed_funnel_is_noticed_and_rebuilt(built: Funnel, tmp_path: Path) 
     ) == [("Signing",)]
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("zone", ["UTC", "America/New_York", "Asia/Tokyo"])
 def test_a_load_time_without_a_zone_is_in_the_declared_one(loaded: Funnel, zone: str) -> None:
     local = f"at time zone '{zone}'"
@@ -183,6 +188,7 @@ def test_a_run_that_the_ledger_cannot_record_builds_nothing(built: Funnel) -> No
     assert closings(built, "2024-06") == 0
 
 
+@pytest.mark.long
 def test_the_ledger_has_the_definition_that_counted(built: Funnel) -> None:
     definitions = "select definition from pipedrive_meta.runs order by started_at desc limit 1"
     [(loaded,)] = built.query(definitions)
@@ -204,6 +210,7 @@ def test_the_ledger_has_the_definition_that_counted(built: Funnel) -> None:
     assert json.loads(built.done("status", "--json").stdout)["outdated_months"] == ["2024-03"]
 
 
+@pytest.mark.long
 def test_a_schema_of_any_name_has_a_ledger(built: Funnel) -> None:
     dev = Funnel(
         built.home,
@@ -220,6 +227,7 @@ def test_a_schema_of_any_name_has_a_ledger(built: Funnel) -> None:
         built.query(f'drop schema "Anna_1_pipedrive_{schema}" cascade')
 
 
+@pytest.mark.long
 def test_only_plain_dbt_sets_deals_back_and_the_next_run_brings_them_forward(built: Funnel) -> None:
     ledger = "select source_dt::text, as_of::text, has_marts from pipedrive_meta.runs"
     last = f"{ledger} order by started_at desc limit 1"

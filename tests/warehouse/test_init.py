@@ -105,6 +105,7 @@ def test_the_stages_of_the_account_become_steps(fresh: Funnel) -> None:
     assert env_file.read_text().count("PIPEDRIVE_COMPANY") == 1
 
 
+@pytest.mark.long
 def test_pipelines_that_are_chosen_are_all_that_the_next_run_counts(
     fresh: Funnel, server: Server
 ) -> None:

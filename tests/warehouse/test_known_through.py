@@ -129,6 +129,7 @@ def test_a_part_of_a_month_of_deals_is_compared_with_nothing(
     assert "Deals lost in April 2024 (to 10 April), by reason" in page
 
 
+@pytest.mark.long
 def test_the_command_of_the_banner_brings_them_forward(behind: Funnel) -> None:
     behind.done("run", "--source-dt", "2024-06-30", *RUN)
     for view in (*OF_DEALS, "stalled", "forecast"):

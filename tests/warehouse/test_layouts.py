@@ -79,6 +79,7 @@ def run(home: Funnel, layout: str, *options: str) -> str:
     return home.done(*run, *declared, *options).stderr
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("layout", ["dlt", "airbyte"])
 def test_a_layout_with_all_changes_gives_the_truth(
     home: Funnel, account: Account, layout: str
@@ -96,6 +97,7 @@ def test_a_layout_with_all_changes_gives_the_truth(
     assert_recorded(home)
 
 
+@pytest.mark.long
 def test_singer_gives_stages_creations_and_the_last_closing(home: Funnel, account: Account) -> None:
     with landing(home) as cursor:
         WRITERS["singer"](cursor, account)
@@ -147,6 +149,7 @@ def test_rows_that_are_as_they_were_are_not_touched(
     assert months == [(True,)]
 
 
+@pytest.mark.long
 def test_a_landing_that_lost_much_changes_nothing(home: Funnel, account: Account) -> None:
     with landing(home) as cursor:
         WRITERS["dlt"](cursor, account)
@@ -161,6 +164,7 @@ def test_a_landing_that_lost_much_changes_nothing(home: Funnel, account: Account
     assert {row for row in home.query(CHANGES)} == {row for row in before if int(str(row[0])) <= 90}
 
 
+@pytest.mark.long
 def test_rows_of_another_origin_are_not_written_over(home: Funnel, account: Account) -> None:
     with landing(home) as cursor:
         WRITERS["dlt"](cursor, account)
@@ -202,6 +206,7 @@ def test_what_does_not_fit_is_one_line(home: Funnel, account: Account) -> None:
     assert "must be tables, dlt, singer or airbyte" in wrong.stderr
 
 
+@pytest.mark.long
 def test_a_loader_is_as_fresh_as_its_last_load(home: Funnel, account: Account) -> None:
     with landing(home) as cursor:
         WRITERS["airbyte"](cursor, account)

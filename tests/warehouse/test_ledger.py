@@ -158,6 +158,7 @@ def test_two_that_find_no_ledger_at_once_make_one(known: Funnel) -> None:
     assert known.query("select count(*) from pipedrive_meta.run_events") == [(15,)]
 
 
+@pytest.mark.long
 def test_nothing_is_ever_changed_in_the_ledger(empty: Funnel, tmp_path: Path) -> None:
     write_demo(tmp_path)
     empty.done("load", str(tmp_path))

@@ -548,6 +548,7 @@ def test_a_home_that_is_a_file_is_one_line(tmp_path: Path) -> None:
     assert not server.is_running()
 
 
+@pytest.mark.long
 def test_a_deleted_home_takes_nobody_elses_server_along(folder: Path) -> None:
     server = LocalPostgres(folder / "home")
     with server.session():

@@ -203,6 +203,7 @@ def test_no_limit_of_the_server_ends_the_lock(prod: Project) -> None:
         assert is_locked(prod)
 
 
+@pytest.mark.long
 def test_a_run_outlasts_the_limits_for_idle_sessions(prod: Project, tmp_path: Path) -> None:
     write_demo(tmp_path)
     funnel = Funnel(prod.home, {"FUNNEL_TARGET": "prod", **libpq_variables()})

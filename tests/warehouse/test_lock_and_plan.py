@@ -6,11 +6,13 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
 from homes import ROOT, Funnel, running_home
 
 from runner.raw.demo_data import write_demo
 
 
+@pytest.mark.long
 def test_runs_that_start_together_work_one_after_the_other(tmp_path: Path) -> None:
     write_demo(tmp_path)
     with running_home() as funnel:
@@ -42,6 +44,7 @@ def test_runs_that_start_together_work_one_after_the_other(tmp_path: Path) -> No
                 )
 
 
+@pytest.mark.long
 def test_a_plan_says_why_and_writes_nothing(empty: Funnel, tmp_path: Path) -> None:
     write_demo(tmp_path)
     empty.done("load", str(tmp_path))

@@ -50,6 +50,7 @@ def ask_server(server: TcpPostgres, statement: str) -> list[tuple[object, ...]]:
         return ask(connection, statement)
 
 
+@pytest.mark.long
 @pytest.mark.parametrize(
     "schema", ["pipedrive", "Pipedrive", "pipedrive_reporting", "", "a-1", "a" * 41, INJECTION]
 )
@@ -70,6 +71,7 @@ def test_dev_writes_under_a_name_of_its_own_or_not_at_all(
     assert look(server) == before
 
 
+@pytest.mark.long
 def test_dev_loads_beside_production(prod: Funnel, server: TcpPostgres) -> None:
     before = set(look(server))
     dev = with_variables(prod, FUNNEL_TARGET="dev", FUNNEL_DEV_SCHEMA="Anna_1")
@@ -88,6 +90,7 @@ def test_dev_loads_beside_production(prod: Funnel, server: TcpPostgres) -> None:
     }
 
 
+@pytest.mark.long
 def test_the_report_reader_is_a_name(prod: Funnel, server: TcpPostgres) -> None:
     granting = with_variables(prod, FUNNEL_REPORT_READER="postgres; create schema injected; --")
     outcome = granting(*RUN)

@@ -96,6 +96,7 @@ def test_each_pipeline_has_its_report(built: Funnel, tmp_path: Path) -> None:
     assert "Sales funnel: Sales, May 2024" in (tmp_path / "sales.svg").read_text(encoding="utf-8")
 
 
+@pytest.mark.long
 def test_stalled_deals_are_those_of_the_pipeline(built: Funnel) -> None:
     assert not read(built, "1").stalled_steps
     days = ("--vars", "{stalled_after_days: 26}")
@@ -123,16 +124,19 @@ def test_a_pipeline_that_is_none_is_named_with_those_there_are(built: Funnel) ->
         assert "there is no pipeline Slaes. There are Sales and Service." in outcome.stderr
 
 
+@pytest.mark.long
 def test_two_pipelines_of_one_step_are_said(built: Funnel) -> None:
     outcome = built("test", "--source-dt", "2024-05-31")
     assert "WARN assert_pipelines_share_no_step: 1 row" in outcome.stdout
 
 
+@pytest.mark.long
 def test_a_var_that_names_no_pipeline_fails(built: Funnel) -> None:
     outcome = built("test", "--source-dt", "2024-05-31", "--vars", "{pipelines: [Slaes]}")
     assert "FAIL assert_pipelines_are_known: 1 row" in outcome.stdout
 
 
+@pytest.mark.long
 def test_a_deal_says_what_it_counts_in_and_why_not(built: Funnel) -> None:
     built.query(
         """
@@ -172,6 +176,7 @@ def test_a_deal_says_what_it_counts_in_and_why_not(built: Funnel) -> None:
     built.done(*RUN)
 
 
+@pytest.mark.long
 def test_verify_sees_the_pipelines_of_a_month_mixed_up(built: Funnel) -> None:
     mixed = "update pipedrive_analytics.monthly_stats_by_pipeline set pipeline_id = 3 - pipeline_id"
     built.query(mixed + " where funnel_step = '2.1'")
@@ -188,6 +193,7 @@ def test_verify_sees_the_pipelines_of_a_month_mixed_up(built: Funnel) -> None:
     assert steps(built, "--pipeline", "Sales") == {"1": 2, "2.1": 1}
 
 
+@pytest.mark.long
 def test_what_counts_is_part_of_the_definition(built: Funnel) -> None:
     sales = ("--vars", "{pipelines: [Sales]}")
     said = "because pipelines has changed"
@@ -199,6 +205,7 @@ def test_what_counts_is_part_of_the_definition(built: Funnel) -> None:
     assert steps(built) == {"1": 3, "2.1": 2}
 
 
+@pytest.mark.long
 def test_raw_tables_without_pipelines_will_do(built: Funnel, tmp_path: Path) -> None:
     stages = "stage_id,stage_name\n1,Lead Generation\n3,Lead generation\n"
     folder = write(tmp_path / "csv", **{"stages.csv": stages, "pipelines.csv": None})

@@ -46,6 +46,7 @@ def test_make_demo_is_the_command_demo() -> None:
     assert "$(BIN)/funnel demo" in recipe
 
 
+@pytest.mark.long
 def test_plain_dbt_builds_beside_the_embedded_server(demo: Funnel) -> None:
     command = "dbt build --vars '{source_dt: \"2024-05-01\"}'"
     assert f"$ {command}\n" in README

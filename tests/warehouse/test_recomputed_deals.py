@@ -71,6 +71,7 @@ def test_a_run_computes_only_deals_that_have_an_event_in_its_months(built: Funne
     assert marked(built) == (states - of_may_and_june, visits - of_may_and_june)
 
 
+@pytest.mark.long
 @pytest.mark.parametrize(
     "table", ["deal_months", "deal_stage_visits", "deal_steps", "deal_values", "deal_states"]
 )
@@ -81,6 +82,7 @@ def test_a_table_that_is_gone_is_built_whole(built: Funnel, table: str) -> None:
     assert tables(built) == clean
 
 
+@pytest.mark.long
 def test_a_vanished_deal_goes(built: Funnel) -> None:
     ((deal,),) = built.query(
         "select max(deal_id) from pipedrive_analytics.deal_states as deal"
@@ -94,6 +96,7 @@ def test_a_vanished_deal_goes(built: Funnel) -> None:
         assert built.query(query) == []
 
 
+@pytest.mark.long
 def test_visits_that_are_built_whole_on_their_own_are_not_trusted(built: Funnel) -> None:
     clean = tables(built)
     models = ("deal_events", "deal_stage_visits")
@@ -103,6 +106,7 @@ def test_visits_that_are_built_whole_on_their_own_are_not_trusted(built: Funnel)
     assert tables(built)["deal_stage_visits"] == clean["deal_stage_visits"]
 
 
+@pytest.mark.long
 def test_a_full_refresh_mends_what_no_run_can_read(built: Funnel) -> None:
     clean = tables(built)
     built.query("alter table pipedrive_analytics.deal_months drop column month cascade")
@@ -112,6 +116,7 @@ def test_a_full_refresh_mends_what_no_run_can_read(built: Funnel) -> None:
     assert tables(built) == clean
 
 
+@pytest.mark.long
 def test_a_stopped_rebuild_is_not_ended_by_a_shorter_one(built: Funnel) -> None:
     built.query(
         "alter table pipedrive_analytics.daily_deal_stats"
@@ -129,6 +134,7 @@ def test_a_stopped_rebuild_is_not_ended_by_a_shorter_one(built: Funnel) -> None:
     assert not json.loads(built.done("status", "--json").stdout)["unfinished_backfill"]
 
 
+@pytest.mark.long
 def test_rebuild_computes_all_deals(built: Funnel) -> None:
     clean = tables(built)
     mark_all(built)
@@ -150,6 +156,7 @@ def test_another_name_of_a_stage_changes_every_deal_of_the_window(built: Funnel)
     assert not left & june
 
 
+@pytest.mark.long
 @pytest.mark.parametrize(
     ("changed", "dbt_vars"),
     [
@@ -172,6 +179,7 @@ def test_another_definition_changes_every_deal(built: Funnel, changed: str, dbt_
     assert tables(built) == after
 
 
+@pytest.mark.long
 def test_what_a_stopped_run_left_is_computed_by_the_next_one_whatever_its_window(
     built: Funnel,
 ) -> None:
@@ -190,6 +198,7 @@ def test_what_a_stopped_run_left_is_computed_by_the_next_one_whatever_its_window
     assert tables(built) == clean
 
 
+@pytest.mark.long
 def test_batches_compute_the_deals_of_all_of_them_at_the_end(built: Funnel) -> None:
     """Also of a batch that was done before the backfill stopped."""
     changed = change_one(built, "change_time >= '2023-07-01'")

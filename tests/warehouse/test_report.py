@@ -362,6 +362,7 @@ def test_it_prints_on_paper_of_any_format(
         assert opened.complaints == []
 
 
+@pytest.mark.long
 def test_another_month_can_be_chosen_in_the_page(
     demo: Funnel, browser: Browser, reports: dict[str, Report]
 ) -> None:

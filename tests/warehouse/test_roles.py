@@ -136,6 +136,7 @@ def test_the_writer_reads_who_did_it_without_a_name(warehouse: Warehouse) -> Non
     assert users
 
 
+@pytest.mark.long
 def test_each_new_report_can_be_read(warehouse: Warehouse) -> None:
     table = "select cast('pipedrive_reporting.monthly_stats' as regclass)::oid"
     count = "select count(*) from pipedrive_reporting.monthly_stats"
@@ -219,6 +220,7 @@ def test_doctor_names_what_a_role_lacks(warehouse: Warehouse) -> None:
     assert "runs" in meta["detail"]
 
 
+@pytest.mark.long
 def test_pull_requests_build_beside_production(warehouse: Warehouse) -> None:
     # As docs/ci.md has it.
     warehouse.ask("postgres", "create role ci login in role funnel_raw_reader")
@@ -247,6 +249,7 @@ def test_a_new_login_takes_over(warehouse: Warehouse) -> None:
     assert warehouse.ask("dashboard", "select count(*) from pipedrive_reporting.monthly_stats")
 
 
+@pytest.mark.long
 def test_a_bi_tool_reads_the_marts_and_nothing_else(warehouse: Warehouse) -> None:
     page = (ROOT / "docs" / "bi.md").read_text(encoding="utf-8")
     statements = page.partition("```sql\n")[2].partition("```")[0].replace("\\password bi\n", "")

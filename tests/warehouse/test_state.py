@@ -53,6 +53,7 @@ def test_of_tables_that_are_not_there_nothing_is_known(
     assert read_state(engine, project).built == {"daily_deal_stats": days}
 
 
+@pytest.mark.long
 def test_a_look_is_one_snapshot_and_the_next_one_finds_what_it_missed(
     loaded: Funnel, engine: PostgresEngine, project: Project, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -85,6 +86,7 @@ def test_a_look_is_one_snapshot_and_the_next_one_finds_what_it_missed(
     assert read_state(engine, project).late_rows == {}
 
 
+@pytest.mark.long
 def test_rows_that_an_extract_has_deleted_are_late_once(
     loaded: Funnel, engine: PostgresEngine, project: Project
 ) -> None:

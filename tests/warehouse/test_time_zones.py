@@ -55,6 +55,7 @@ def server(request: pytest.FixtureRequest) -> Iterator[Connection]:
             yield connection
 
 
+@pytest.mark.long
 def test_every_event_is_in_the_month_of_its_local_day(macros: Macros, server: Connection) -> None:
     texts = macros.evaluate(MACROS, json.dumps({"timezone": "Europe/Berlin"}))
     local_date, border = (text.replace(ZONE, "zone").replace(MONTH, "month") for text in texts)

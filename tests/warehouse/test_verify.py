@@ -47,6 +47,7 @@ def test_nothing_drifts_by_itself(built: Funnel) -> None:
     assert "Days are built from 2024-01-01 to 2024-06-20" in outside.stderr
 
 
+@pytest.mark.long
 def test_a_reason_that_comes_or_goes_is_no_drift_of_other_months(built: Funnel) -> None:
     built.query(
         "insert into pipedrive_raw.deal_changes"
@@ -62,6 +63,7 @@ def test_a_reason_that_comes_or_goes_is_no_drift_of_other_months(built: Funnel) 
     assert verify(built, 1).keys() == {"2024-06"}
 
 
+@pytest.mark.long
 def test_what_no_watermark_sees_is_found_and_repaired(built: Funnel) -> None:
     raw = "pipedrive_raw.deal_changes"
     closing_in = "changed_field_key = 'stage_id' and new_value = '6' and change_time"
@@ -111,6 +113,7 @@ def test_what_no_watermark_sees_is_found_and_repaired(built: Funnel) -> None:
     assert tables(built) == after_repair
 
 
+@pytest.mark.long
 def test_deals_that_differ_are_found_and_repaired(built: Funnel) -> None:
     built.query(
         """
@@ -133,6 +136,7 @@ def test_deals_that_differ_are_found_and_repaired(built: Funnel) -> None:
     assert tables(built) == repaired
 
 
+@pytest.mark.long
 def test_one_wrong_value_of_one_deal_is_found(built: Funnel) -> None:
     built.query(
         "delete from pipedrive_raw.deal_changes where ctid = (select min(ctid)"
@@ -141,6 +145,7 @@ def test_one_wrong_value_of_one_deal_is_found(built: Funnel) -> None:
     assert json.loads(built("verify", "--json").stdout)["deals"] == {"deal_values": 1}
 
 
+@pytest.mark.long
 def test_owners_of_a_month_that_differ_are_found_and_repaired(built: Funnel) -> None:
     clean = tables(built)
     built.query(
@@ -152,6 +157,7 @@ def test_owners_of_a_month_that_differ_are_found_and_repaired(built: Funnel) -> 
     assert tables(built) == clean
 
 
+@pytest.mark.long
 def test_missing_and_surplus_days_are_drift(built: Funnel) -> None:
     built.query(f"delete from {DAILY} where date = '2024-03-03'")
     built.query(

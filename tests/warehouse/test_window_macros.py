@@ -375,6 +375,7 @@ def test_a_build_with_a_bad_value_touches_nothing(
     assert empty.schemas() == {"public"}
 
 
+@pytest.mark.long
 @pytest.mark.parametrize(
     ("dbt_vars", "sentence"),
     [
