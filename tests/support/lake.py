@@ -9,16 +9,17 @@ from datetime import date, datetime
 from decimal import Decimal
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+from unittest.mock import patch
 
 import pytest
+from homes import ROOT, Funnel
 from oracle import Raw
 
 from runner.project import Project
+from runner.warehouse.opening import open_warehouse
 
 if TYPE_CHECKING:
     from pyspark.sql import SparkSession
-
-ROOT = Path(__file__).resolve().parents[2]
 
 RAW_TABLES: Mapping[str, dict[str, str]] = {
     "activity": {
@@ -48,6 +49,16 @@ RAW_TABLES: Mapping[str, dict[str, str]] = {
 }
 
 
+_DEALS, _DEAL_DAYS = "deals_count, new_deals_count", "deals_count, deal_days_count"
+COUNTS = {
+    "pipedrive_analytics.daily_activity_stats": f"date, kpi_name, funnel_step, {_DEALS}",
+    "pipedrive_analytics.daily_deal_stats": f"date, field, kpi_name, funnel_step, {_DEALS}",
+    "pipedrive_analytics.monthly_activity_stats": f"month, kpi_name, funnel_step, {_DEAL_DAYS}",
+    "pipedrive_analytics.monthly_deal_stats": f"month, field, kpi_name, funnel_step, {_DEAL_DAYS}",
+    "pipedrive_reporting.monthly_stats": f"month, kpi_name, funnel_step, step_order, {_DEAL_DAYS}",
+}
+
+
 class Lake:
     """The project on Spark."""
 
@@ -62,6 +73,11 @@ class Lake:
         """Drop all there is."""
         for row in self.session.sql("show schemas like 'pipedrive_*'").collect():
             self.session.sql(f"drop schema {row.namespace} cascade")
+
+    def stored(self, schema: str, view: str) -> list[str]:
+        """Return the tables in which the rows of a view are, or were until the last run."""
+        tables = self.session.sql(f"show tables in {schema} like '{view}__*'").collect()
+        return [f"{schema}.{row.tableName}" for row in tables]
 
     def load(self, raw: Raw) -> None:
         """Make the raw tables hold exactly these rows."""
@@ -116,6 +132,19 @@ def _comparable(value: Any) -> Any:  # noqa: ANN401 - any value of a database
     if isinstance(value, (Decimal, float)):
         return Decimal(str(value)).normalize()
     return str(value) if isinstance(value, date) else value
+
+
+def compare_counts(spark: Funnel, postgres: Funnel) -> None:
+    """Expect the same rows in the tables of counts of a home on Spark and of one on Postgres."""
+    with (
+        patch.dict(os.environ, spark.full_environment(), clear=True),
+        open_warehouse(Project(ROOT, spark.home, spark.environment["FUNNEL_TARGET"])) as engine,
+    ):
+        for table, columns in COUNTS.items():
+            query = f"select {columns} from {table}"
+            found, expected = engine.query(query), postgres.query(query)
+            assert expected
+            assert Counter(map(comparable, found)) == Counter(map(comparable, expected)), table
 
 
 def need_java() -> None:
