@@ -15,23 +15,19 @@ from dataclasses import dataclass
 from pathlib import Path
 from urllib.request import urlopen
 
-from lake import need_java
+from lake import SMALL, need_java
 from servers import HOST, find_free_port
 
 PATIENCE = 120
 """Seconds until something is stuck."""
 
-SMALL = {
-    "spark.sql.shuffle.partitions": "2",
-    "spark.sql.adaptive.enabled": "false",
-    "spark.sql.codegen.wholeStage": "false",
-    "spark.sql.codegen.factoryMode": "NO_CODEGEN",
+_SMALL = {
+    **SMALL,
     "spark.executor.cores": "1",
     "spark.executor.memory": "512m",
     "spark.executor.extraJavaOptions": "-XX:TieredStopAtLevel=1",
     "spark.locality.wait": "0",
 }
-"""For small data: few partitions, nothing compiled."""
 
 _DEPLOY = "org.apache.spark.deploy"
 _THRIFT = "org.apache.spark.sql.hive.thriftserver.HiveThriftServer2"
@@ -96,7 +92,7 @@ class Cluster:
 
 @contextmanager
 def running_cluster(
-    folder: Path, settings: Mapping[str, str] = SMALL, *, memory: str = "1g"
+    folder: Path, settings: Mapping[str, str] = _SMALL, *, memory: str = "1g"
 ) -> Iterator[Cluster]:
     """Start all of it, and stop it in the end; each worker has a core and so much memory."""
     need_java()

@@ -59,6 +59,16 @@ COUNTS = {
 }
 
 
+SMALL = {
+    "spark.sql.adaptive.enabled": "false",
+    "spark.sql.shuffle.partitions": "2",
+    "spark.default.parallelism": "2",
+    "spark.sql.codegen.wholeStage": "false",
+    "spark.sql.codegen.factoryMode": "NO_CODEGEN",
+}
+"""For small data: few partitions, nothing compiled."""
+
+
 class Lake:
     """The project on Spark."""
 
@@ -163,7 +173,7 @@ def running_lake(folder: Path) -> Iterator[Lake]:
     os.environ["FUNNEL_SPARK_HOME"] = str(home)
     from pyspark.sql import SparkSession
 
-    session = (
+    builder = (
         SparkSession.builder.master("local[2]")
         # Not Hive's catalogue in a Derby database: it costs a second a table.
         .config("spark.sql.catalogImplementation", "in-memory")
@@ -174,14 +184,9 @@ def running_lake(folder: Path) -> Iterator[Lake]:
             "spark.driver.extraJavaOptions",
             "-XX:TieredStopAtLevel=1 -XX:ReservedCodeCacheSize=256m",
         )
-        .config("spark.sql.adaptive.enabled", "false")
-        .config("spark.sql.shuffle.partitions", "2")
-        .config("spark.default.parallelism", "2")
-        .config("spark.sql.codegen.wholeStage", "false")
-        .config("spark.sql.codegen.factoryMode", "NO_CODEGEN")
         .config("spark.ui.enabled", "false")
-        .getOrCreate()
     )
+    session = builder.config(map=dict(SMALL)).getOrCreate()
     session.sparkContext.setLogLevel("ERROR")
     try:
         yield Lake(session, folder)
