@@ -57,6 +57,10 @@ bench: .venv/developed ## Measure funnel beside dbt, SQL by hand and others, int
 bench-extract: .venv/developed ## Measure what an extract of 5,000 deals costs, into benchmarks/extract.md
 	PYTHONPATH=tests/support $(BIN)/python -m benchmarks.extract --deals 5000 --write
 
+.PHONY: bench-spark
+bench-spark: .venv/developed ## Measure the counts of ten million rows on Spark, beside Postgres
+	PYTHONPATH=tests/support $(BIN)/python -m benchmarks.spark --postgres 10000000
+
 .PHONY: bench-large
 bench-large: .venv/developed ## The same with five times the rows, into results-large.md
 	$(BIN)/python -m benchmarks.bench --rows 5000000 --repeats 1 --name results-large
