@@ -18,7 +18,10 @@
         {%- do adapter.drop_relation(existing) -%}
     {%- endif -%}
     {%- do run_query('create or replace view ' ~ view ~ ' as select * from ' ~ table) -%}
-    {%- set tables = run_query('show tables in ' ~ this.without_identifier() ~ " like '" ~ prefix ~ "*'") -%}
+    {%- do apply_grants(view, config.get('grants'), should_revoke=true) -%}
+    {%- do persist_docs(view, model) -%}
+    {%- set tables = run_query(
+        'show tables in ' ~ this.without_identifier() ~ " like '" ~ prefix ~ "*'") -%}
     {%- for name in tables.columns['tableName'].values() -%}
         {%- if name != table.identifier and name not in shown -%}
             {%- do adapter.drop_relation(

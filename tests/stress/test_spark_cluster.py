@@ -9,6 +9,7 @@ from cluster import PATIENCE, Cluster, running_cluster
 from homes import Funnel
 from lake import compare_counts
 from processes import ForkServer
+from test_counting import TABLES
 
 pytestmark = pytest.mark.long
 
@@ -44,4 +45,4 @@ def test_a_run_outlives_an_executor(
     after = cluster.executors()
     assert not after["1"].lives
     assert all(after[name].tasks > before[name].tasks for name in before)
-    compare_counts(on_cluster, empty)
+    compare_counts(on_cluster, empty, TABLES)

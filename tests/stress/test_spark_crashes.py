@@ -13,7 +13,7 @@ import pytest
 from homes import Funnel
 from lake import SMALL, compare_counts, need_java
 from processes import PATIENCE, ForkServer
-from test_counting import SEED
+from test_counting import SEED, TABLES
 
 pytestmark = pytest.mark.long
 
@@ -58,4 +58,4 @@ def test_after_a_crash_one_more_run_gives_what_a_clean_one_gives(
     assert refused.returncode == 3
     assert "--steal-lock" in refused.stderr
     processes.start(on_spark, *RUN, "--steal-lock").done()
-    compare_counts(on_spark, empty)
+    compare_counts(on_spark, empty, TABLES)
