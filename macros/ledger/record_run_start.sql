@@ -25,7 +25,7 @@
             ~ (',' ~ local_md5(pipelines) if pipelines) ~ ' ' ~ checked_var('won_step') -%}
         {%- set builds_deals = 'model.funnel.deal_stage_visits' in selected_resources
             or 'model.funnel.deal_states' in selected_resources -%}
-        {%- do prepare_ledger(meta) -%}
+        {%- do create_ledger(meta) -%}
         {%- call statement('record_run_start', auto_begin=true) -%}
         insert into {{ meta }}.run_events
             (run_id, event, happened_at, command, version, source_dt, as_of, months, definition)

@@ -31,10 +31,10 @@
         {%- endfor %}
         coalesce(deals.deals_count, 0) as deals_count,
         coalesce(new_deals.deals_count, 0) as new_deals_count
-        {{- month_of_partition('days.date') }}
+        {{- ', ' ~ dbt.cast(dbt.date_trunc('month', 'days.date'), 'date') ~ ' as month'
+            if config.get('partition_by') }}
     from days
     cross join kpis
     left join deals on days.date = deals.date and kpis.kpi_number = deals.kpi_number
-    left join new_deals
-        on days.date = new_deals.date and kpis.kpi_number = new_deals.kpi_number
+    left join new_deals on days.date = new_deals.date and kpis.kpi_number = new_deals.kpi_number
 {%- endmacro -%}

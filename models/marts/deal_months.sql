@@ -4,7 +4,7 @@ events as (
 
     select
         deal_id,
-        {{ local_month('change_time') }} as month
+        {{ local_date('change_time', 'month') }} as month
     from {{ ref('deal_staging') }}
     where
         deal_id is not null
@@ -15,7 +15,7 @@ events as (
     union all
     select
         deal_id,
-        {{ local_month('due_to') }} as month
+        {{ local_date('due_to', 'month') }} as month
     from {{ ref('activity_staging') }}
     where
         deal_id is not null

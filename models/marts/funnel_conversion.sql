@@ -19,7 +19,7 @@ funnel_steps as (
 deals as (
 
     select
-        {{ local_month('created_at') }} as cohort_month,
+        {{ local_date('created_at', 'month') }} as cohort_month,
         furthest_step_order,
         count(*) as deals_count
     from {{ ref('deal_states') }}
@@ -55,7 +55,7 @@ reached as (
 entries as (
 
     select
-        {{ local_month('deal_states.created_at') }} as cohort_month,
+        {{ local_date('deal_states.created_at', 'month') }} as cohort_month,
         deal_steps.funnel_step,
         deal_steps.previous_funnel_step,
         deal_steps.first_funnel_step,

@@ -1,5 +1,5 @@
 select
-    {{ local_month('lost_at') }} as month,
+    {{ local_date('lost_at', 'month') }} as month,
     coalesce(current_kpi_name, 'No stage') as kpi_name,
     current_funnel_step as funnel_step,
     current_step_order as step_order,

@@ -64,7 +64,7 @@ events as (
 
     -- The new owner also has the stage that changes at the same moment.
     select
-        {{ local_month('stage_changes.change_time') }} as month,
+        {{ local_date('stage_changes.change_time', 'month') }} as month,
         stage_changes.deal_id,
         stage_changes.funnel_step,
         stage_changes.change_time as event_at,
@@ -80,7 +80,7 @@ events as (
             )
     union all
     select
-        {{ local_month('due_to') }} as month,
+        {{ local_date('due_to', 'month') }} as month,
         deal_id,
         funnel_step,
         due_to as event_at,

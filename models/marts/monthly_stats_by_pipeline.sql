@@ -50,7 +50,7 @@ deal_pipelines as (
 events as (
 
     select
-        {{ local_month('change_time') }} as month,
+        {{ local_date('change_time', 'month') }} as month,
         pipeline_id,
         funnel_step,
         deal_id
@@ -63,7 +63,7 @@ events as (
         and {{ in_window('change_time') }}
     union all
     select
-        {{ local_month('activities.due_to') }} as month,
+        {{ local_date('activities.due_to', 'month') }} as month,
         deal_pipelines.pipeline_id,
         activities.funnel_step,
         activities.deal_id

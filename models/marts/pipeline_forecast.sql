@@ -38,7 +38,7 @@ open_deals as (
         case
             when
                 {{ dbt.datediff(
-                    local_month('deals.current_step_entered_at'), this_month, 'month') }}
+                    local_date('deals.current_step_entered_at', 'month'), this_month, 'month') }}
                 > coalesce(
                     win_rates.horizon_months,
                     (select max(rates.horizon_months) from win_rates as rates)

@@ -18,8 +18,10 @@ stays as (
             deal_id,
             attempt_number,
             kpi_name,
-            {{ local_month('entered_at') }} as entered_month,
-            least({{ local_month('exited_at') }}, cast('{{ this_month }}' as date)) as left_month
+            {{ local_date('entered_at', 'month') }} as entered_month,
+            least(
+                {{ local_date('exited_at', 'month') }}, cast('{{ this_month }}' as date)
+            ) as left_month
         from {{ ref('deal_stage_visits') }}
         where not is_customer
     ) as visits
@@ -32,8 +34,8 @@ won_attempts as (
     select
         deal_id,
         attempt_number,
-        {{ local_month('closed_at') }} as won_month,
-        {{ local_month('corrected_at') }} as corrected_month
+        {{ local_date('closed_at', 'month') }} as won_month,
+        {{ local_date('corrected_at', 'month') }} as corrected_month
     from {{ ref('deal_closings') }}
     where outcome = 'won'
 
@@ -104,7 +106,7 @@ months as (
     from ({{ date_series('2000-01-01', last_month, 'month') }}) as calendar
     where
         calendar.date >= (
-            select min({{ local_month('entered_at') }}) from {{ ref('deal_stage_visits') }}
+            select min({{ local_date('entered_at', 'month') }}) from {{ ref('deal_stage_visits') }}
         )
 
 ),

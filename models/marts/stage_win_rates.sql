@@ -7,7 +7,7 @@ visits as (
         deal_id,
         attempt_number,
         kpi_name,
-        {{ local_month('entered_at') }} as entered_month
+        {{ local_date('entered_at', 'month') }} as entered_month
     from {{ ref('deal_stage_visits') }}
     where
         not is_customer
@@ -32,8 +32,8 @@ won_attempts as (
     select
         deal_id,
         attempt_number,
-        {{ local_month('closed_at') }} as won_month,
-        {{ local_month('corrected_at') }} as corrected_month
+        {{ local_date('closed_at', 'month') }} as won_month,
+        {{ local_date('corrected_at', 'month') }} as corrected_month
     from {{ ref('deal_closings') }}
     where outcome = 'won'
 

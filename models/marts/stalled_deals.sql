@@ -24,7 +24,7 @@ open_deals as (
         deal_states.status = 'open'
         and deal_states.current_kpi_name is not null
         and {{ dbt.datediff(
-            local_month('deal_states.current_step_entered_at'), this_month, 'month') }}
+            local_date('deal_states.current_step_entered_at', 'month'), this_month, 'month') }}
         <= coalesce(
             win_rates.horizon_months,
             (select max(rates.horizon_months) from win_rates as rates),

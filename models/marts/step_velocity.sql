@@ -3,7 +3,7 @@ with
 stays as (
 
     select
-        {{ local_month('exited_at') }} as month,
+        {{ local_date('exited_at', 'month') }} as month,
         kpi_name,
         funnel_step,
         step_order,
@@ -12,7 +12,7 @@ stays as (
     where exited_at is not null and funnel_step is not null
     union all
     select
-        {{ local_month('won_at') }} as month,
+        {{ local_date('won_at', 'month') }} as month,
         'Whole funnel' as kpi_name,
         null as funnel_step,
         0 as step_order,

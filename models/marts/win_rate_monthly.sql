@@ -4,13 +4,13 @@ deals as (
 
     select
         status as outcome,
-        {{ local_month('coalesce(won_at, lost_at)') }} as month
+        {{ local_date('coalesce(won_at, lost_at)', 'month') }} as month
     from {{ ref('deal_states') }}
     where status in ('won', 'lost')
     union all
     select
         'lost after won' as outcome,
-        {{ local_month('lost_after_won_at') }} as month
+        {{ local_date('lost_after_won_at', 'month') }} as month
     from {{ ref('deal_states') }}
     where lost_after_won_at is not null
 

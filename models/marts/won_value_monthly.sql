@@ -5,7 +5,7 @@ won_deals as (
     select
         currency,
         value,
-        {{ local_month('won_at') }} as month
+        {{ local_date('won_at', 'month') }} as month
     from {{ ref('deals') }}
     where status = 'won'
 

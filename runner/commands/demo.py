@@ -2,14 +2,15 @@
 
 import click
 
-from runner.commands.options import Invocation, command_options
+from runner.commands.options import Invocation, command_options, wait_option
 from runner.commands.running import print_report
 from runner.errors import ExitCode
 
 
 @click.command()
+@wait_option
 @command_options
-def demo(invocation: Invocation) -> ExitCode:
+def demo(invocation: Invocation, wait: float) -> ExitCode:
     """Build the funnel from generated data on the embedded Postgres: load, run, test, show.
 
     The CSV files stay in .funnel/demo, to show what `funnel load` takes.
@@ -18,7 +19,7 @@ def demo(invocation: Invocation) -> ExitCode:
     """
     from runner.months.demo import run_demo
 
-    report = run_demo(invocation.project, invocation.console)
+    report = run_demo(invocation.project, invocation.console, wait=wait)
     print_report(invocation.console, report)
     invocation.console.say(
         "\nNext: funnel report --open · funnel show --last 12 · funnel run --source-dt 2024-06-30"

@@ -12,8 +12,13 @@ from runner.warehouse.connection import open_postgres
 from runner.warehouse.lock import hold_lock
 
 
-def run_demo(project: Project, console: Console) -> RunReport:
+def run_demo(project: Project, console: Console, *, wait: float = 0) -> RunReport:
     """Generate the data set, load it and process its two years.
+
+    Args:
+        project: Has the target local.
+        console: What is said goes there.
+        wait: Seconds to wait for another writer.
 
     Raises:
         FunnelError: The target is not local, or its raw schema holds somebody's data.
@@ -26,7 +31,7 @@ def run_demo(project: Project, console: Console) -> RunReport:
     directory = project.home / "demo"
     with open_postgres(project) as connection:
         # Not while another run is at work: the load drops what is built, the lock's table too.
-        with hold_lock(project, connection, "funnel demo", wait=0):
+        with hold_lock(project, connection, "funnel demo", wait=wait):
             summary = write_demo(directory)
         result = load_demo(connection, project, directory)
         console.say(
@@ -34,4 +39,4 @@ def run_demo(project: Project, console: Console) -> RunReport:
             f"{plural(summary.deals, 'deal')}, "
             f"{summary.first_day} to {summary.last_day}"
         )
-        return run_window(project, Window(LAST_DAY), RunOptions(), console)
+        return run_window(project, Window(LAST_DAY), RunOptions(wait=wait), console)

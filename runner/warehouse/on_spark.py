@@ -11,7 +11,6 @@ from pathlib import Path
 from typing import Any
 from zoneinfo import available_timezones
 
-import jinja2
 from psycopg2 import sql
 
 from runner.errors import FunnelError
@@ -19,10 +18,10 @@ from runner.project import META, Project
 from runner.settings.environment import environment
 from runner.warehouse.engine import Engine, Statement, Values
 from runner.warehouse.lock_file import describe_file, hold_file
+from runner.warehouse.meta import call_macro
 
 HOME_VARIABLE = "FUNNEL_SPARK_HOME"
 
-_MACROS = Path(__file__).resolve().parents[2] / "macros"
 _IN_POSTGRES = {
     "int": "integer",
     "string": "text",
@@ -154,12 +153,7 @@ class SparkEngine(Engine):
 
     def create_ledger(self, schema: str) -> None:
         """Create what is not there yet, by the macro that dbt calls."""
-        jinja = jinja2.Environment(extensions=["jinja2.ext.do"], autoescape=False)  # noqa: S701
-        macros: dict[str, Any] = {"run_query": self.query}
-        for file in ("ledger/ledger_runs", "engine/prepare_ledger"):
-            text = (_MACROS / f"{file}.sql").read_text(encoding="utf-8")
-            macros |= vars(jinja.from_string(text, globals=macros).module)
-        macros["spark__prepare_ledger"](render(sql.Identifier(schema)))
+        call_macro("spark", render(sql.Identifier(schema)), self.query)
 
     def create_schema(self, schema: str) -> None:
         """Create a schema that does not exist yet."""

@@ -110,7 +110,7 @@ def test_the_demo_drops_nothing_under_a_run(empty: Funnel) -> None:
         open_postgres(project) as connection,
         hold_lock(project, connection, "funnel run", wait=0),
     ):
-        outcome = empty("demo")
+        outcome = empty("demo", "--wait", "0.5")
     empty.query("alter database postgres reset lock_timeout")
     assert outcome.returncode == ExitCode.LOCKED
     assert "another run holds the lock: funnel run" in outcome.stderr

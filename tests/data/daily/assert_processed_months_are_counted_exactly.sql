@@ -57,7 +57,7 @@ events as (
 
     select
         deal_id,
-        {{ local_month('due_to') }} as month,
+        {{ local_date('due_to', 'month') }} as month,
         'activity' as field,
         kpi_name,
         date
@@ -69,7 +69,7 @@ events as (
     union all
     select
         deal_id,
-        {{ local_month('change_time') }} as month,
+        {{ local_date('change_time', 'month') }} as month,
         field,
         kpi_name,
         date

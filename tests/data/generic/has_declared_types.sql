@@ -3,7 +3,9 @@
 
 {%- set found, declared = {}, {} %}
 {%- if execute %}
-    {%- do found.update(found_types(model)) %}
+    {%- for column in adapter.get_columns_in_relation(model) %}
+        {%- do found.update({column.name | lower: column.dtype | lower}) %}
+    {%- endfor %}
     {%- set table = graph.sources.values()
         | selectattr('relation_name', 'equalto', model | string) | first %}
     {%- do declared.update(table.columns) %}
