@@ -3,9 +3,7 @@
 
 {%- set found, declared = {}, {} %}
 {%- if execute %}
-    {%- for column in adapter.get_columns_in_relation(model) %}
-        {%- do found.update({column.name | lower: column.dtype | lower}) %}
-    {%- endfor %}
+    {%- do found.update(found_types(model)) %}
     {%- set table = graph.sources.values()
         | selectattr('relation_name', 'equalto', model | string) | first %}
     {%- do declared.update(table.columns) %}
