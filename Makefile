@@ -2,7 +2,7 @@
 .DEFAULT_GOAL := help
 PYTHON ?= python3
 BIN := .venv/bin
-SHARE ?= 20
+SHARE ?= 40
 export DBT_SEND_ANONYMOUS_USAGE_STATS := false
 COMPILE := uv pip compile pyproject.toml --universal --python-version 3.10 --generate-hashes \
 	--no-emit-index-url --no-strip-extras --no-annotate --quiet
@@ -22,7 +22,7 @@ demo: .venv/installed ## Build a funnel from generated data, on an embedded Post
 	@$(BIN)/funnel demo
 
 .PHONY: test
-test: .venv/developed ## Run the tests, on real servers, with a twentieth of the long ones (SHARE=1: all)
+test: .venv/developed ## Run the tests, on real servers, with a fortieth of the long ones (SHARE=1: all)
 	FUNNEL_SHARE=$(SHARE) $(BIN)/pytest -n 2 --dist loadfile --no-loadscope-reorder
 
 .PHONY: unit

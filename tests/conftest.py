@@ -23,7 +23,7 @@ def pytest_configure() -> None:
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """With FUNNEL_SHARE=20, keep a twentieth of the tests marked `long`; another one each day."""
+    """With FUNNEL_SHARE=40, keep a fortieth of the tests marked `long`; another one each day."""
     share = int(os.environ.get("FUNNEL_SHARE", "1"))
     long = [
         item

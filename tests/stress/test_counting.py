@@ -45,7 +45,7 @@ pytestmark = pytest.mark.long
 
 BERLIN = "Europe/Berlin"
 
-EXAMPLES = int(os.environ.get("FUNNEL_EXAMPLES", "12"))
+EXAMPLES = int(os.environ.get("FUNNEL_EXAMPLES", "8"))
 SEED = int(os.environ.get("FUNNEL_SEED") or secrets.randbits(32))
 
 TABLES = {

@@ -259,6 +259,7 @@ JANUARY = Window(date(2024, 1, 31), backfill_period=0, months=1)
 MAY = Window(date(2024, 5, 31), backfill_period=0, months=1)
 
 
+@pytest.mark.long
 def test_an_old_reference_date_sets_deals_back_and_a_new_one_forward(utc: Funnel) -> None:
     marts = Marts(utc)
     for window in (MAY, JANUARY, MAY):

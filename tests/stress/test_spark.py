@@ -239,6 +239,7 @@ def edit_a_month(lake: Lake, table: str, month: date) -> None:
     lake.session.sql(f"insert overwrite table {table} select * from edited")
 
 
+@pytest.mark.long
 def test_a_second_writer_on_spark_is_turned_away(lake: Lake) -> None:
     project = lake.project()
     with open_warehouse(project) as engine, engine.only_writer(project, "funnel run"):
@@ -253,6 +254,7 @@ def utc_time(text: str) -> datetime:
     return parse(text).replace(tzinfo=timezone.utc)
 
 
+@pytest.mark.long
 def test_files_are_loaded_into_the_lake(lake: Lake, tmp_path: Path) -> None:
     write_demo(tmp_path)
     project, console = lake.project(), QUIET

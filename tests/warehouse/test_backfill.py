@@ -32,6 +32,7 @@ def test_batches_end_with_the_calendar(batch: str, last_days: list[str]) -> None
     assert months == ["2023-11", "2023-12", "2024-01", "2024-02", "2024-03"]
 
 
+@pytest.mark.long
 def test_batches_give_what_one_build_gives(loaded: Funnel) -> None:
     first = ("--from", "2023-11-01", "--to", "2024-06-30")
     outcome = loaded.done("backfill", *first, "--batch", "quarter", "--json")

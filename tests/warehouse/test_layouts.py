@@ -119,6 +119,7 @@ def test_singer_gives_stages_creations_and_the_last_closing(home: Funnel, accoun
     assert_recorded(home)
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("layout", WRITERS)
 def test_rows_that_are_as_they_were_are_not_touched(
     home: Funnel, account: Account, layout: str

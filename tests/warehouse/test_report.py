@@ -284,7 +284,14 @@ def test_the_button_says_which_theme_comes_next(
         assert colors(opened) == light
 
 
-@pytest.mark.parametrize("story", ["demo", "hostile", "empty"])
+@pytest.mark.parametrize(
+    "story",
+    [
+        "demo",
+        pytest.param("hostile", marks=pytest.mark.long),
+        pytest.param("empty", marks=pytest.mark.long),
+    ],
+)
 def test_axe_finds_nothing(browser: Browser, reports: dict[str, Report], story: str) -> None:
     with open_page(browser, reports[story].path) as opened:
         opened.open_details()
