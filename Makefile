@@ -85,18 +85,21 @@ clean: ## Remove .venv, the embedded Postgres and everything generated
 	-@[ -x $(BIN)/funnel ] && $(BIN)/funnel db stop
 	rm -rf .venv .funnel target logs dbt_packages
 
-# uv where there is one, pip otherwise; both check every hash.
-PIP = $(BIN)/pip install --quiet --disable-pip-version-check
-VENV = $(PYTHON) -m venv
-ifneq ($(shell command -v uv),)
-PIP = uv pip install --quiet --python $(BIN)/python
-VENV += --without-pip
-endif
+# uv where there is one, else the pip of $(PYTHON); where that has none, or one older than 22.3, a pip in
+# .venv. All check every hash.
+PIP = $(shell \
+	if command -v uv >/dev/null; then \
+		echo uv pip install --python $(BIN)/python; \
+	elif $(PYTHON) -m pip --python $(BIN)/python --version >/dev/null 2>&1; then \
+		echo $(PYTHON) -m pip --python $(BIN)/python install --disable-pip-version-check; \
+	else \
+		$(BIN)/python -m ensurepip >/dev/null && echo $(BIN)/python -m pip install --disable-pip-version-check; \
+	fi) --quiet
 
 .venv/installed: requirements.lock pyproject.toml
 	@echo "Creating .venv: this takes about a minute, once."
 	@$(PYTHON) -c 'import sys; sys.exit("Python 3.10 or newer is needed" if sys.version_info < (3, 10) else 0)'
-	@$(VENV) .venv
+	@$(PYTHON) -m venv --without-pip .venv
 	@$(PIP) --require-hashes -r requirements.lock
 	@$(PIP) --no-deps --no-build-isolation -e .
 	@touch $@

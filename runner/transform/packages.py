@@ -71,6 +71,8 @@ def _read_files(folder: Path) -> dict[Path, bytes]:
 
 def _download(project: Project, folder: Path) -> bool:
     """Have dbt install the packages below another folder: it removes the old ones first."""
+    if not _hub_answers():
+        return False
     from dbt.cli.main import dbtRunner
 
     for name in ("dbt_project.yml", "packages.yml", "package-lock.yml"):
@@ -86,6 +88,18 @@ def _download(project: Project, folder: Path) -> bool:
     if isinstance(outcome.exception, KeyboardInterrupt):
         raise outcome.exception
     return outcome.success
+
+
+def _hub_answers() -> bool:
+    """Ask once: dbt would ask six times, a second apart, or 30 where a firewall drops packets."""
+    import requests
+    from dbt.clients.registry import DEFAULT_REGISTRY_BASE_URL
+
+    try:
+        requests.head(str(DEFAULT_REGISTRY_BASE_URL), timeout=3)
+    except requests.RequestException:
+        return False
+    return True
 
 
 def _replace(installed: Path, package: Path, scratch: Path) -> None:

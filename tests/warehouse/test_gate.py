@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import requests
 import yaml
 from dbt.deps.registry import RegistryPinnedPackage, RegistryUnpinnedPackage
 from homes import ROOT, Funnel, running_home, tables
@@ -162,22 +163,30 @@ def files_in(folder: Path) -> dict[Path, bytes]:
     return {path.relative_to(folder): path.read_bytes() for path in files}
 
 
-def refuse(*_: object) -> None:
-    raise ConnectionError("out of reach")
+def refuse(*_: object, **__: object) -> None:
+    raise requests.ConnectionError("out of reach")
 
 
 def interrupt(*_: object) -> None:
     raise KeyboardInterrupt
 
 
+@pytest.fixture
+def hub_answers(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("requests.head", lambda *_, **__: None)
+
+
 # How dbt asks the hub, after it has removed what is installed.
 ASK_HUB = "dbt.clients.registry.index_cached"
 
 
+@pytest.mark.parametrize("ask", ["requests.head", ASK_HUB])
+@pytest.mark.usefixtures("hub_answers")
 def test_an_outdated_bundled_edition_is_replaced(
-    outdated: Project, monkeypatch: pytest.MonkeyPatch
+    outdated: Project, ask: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(ASK_HUB, refuse)
+    monkeypatch.setattr(ASK_HUB, interrupt)  # not to be asked where the hub does not answer
+    monkeypatch.setattr(ask, refuse)
     installed = outdated.root / "dbt_packages" / "dbt_expectations"
     working_folder = Path.cwd()
     install_packages(outdated)
@@ -190,6 +199,7 @@ def test_an_outdated_bundled_edition_is_replaced(
     assert not (installed / "macros" / "expect_column_values_to_be_between.sql").exists()
 
 
+@pytest.mark.usefixtures("hub_answers")
 def test_asking_the_hub_takes_no_package_from_the_project(
     outdated: Project, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -200,6 +210,7 @@ def test_asking_the_hub_takes_no_package_from_the_project(
     assert files_in(outdated.root) == before
 
 
+@pytest.mark.usefixtures("hub_answers")
 def test_packages_of_the_hub_replace_the_bundled_edition(
     outdated: Project, monkeypatch: pytest.MonkeyPatch
 ) -> None:
