@@ -248,13 +248,14 @@ def _of(deals: int) -> str:
 
 def make_notices(data: ReportData) -> list[str]:
     """Return what a reader has to know before any number, the gravest first."""
-    trust = data.trust
+    trust, now = data.trust, data.trust.read_at
     said = [
-        trust.read_at
-        and sentences.old_loads(trust.last_loaded_at, trust.read_at, trust.hours_until_old),
-        trust.read_at
-        and sentences.old_days(trust.last_day, trust.read_at.date(), trust.quiet_days),
-        sentences.no_events_since(trust.newest_events, trust.last_day, trust.quiet_days),
+        sentences.old_data(
+            sentences.old_loads(trust.last_loaded_at, now, trust.hours_until_old) if now else None,
+            sentences.old_days(
+                trust.newest_events, trust.last_day, now.date() if now else None, trust.quiet_days
+            ),
+        ),
         deals_behind(trust.reference_date, trust.last_day),
         sentences.later_run(trust.run, trust.last_run),
         sentences.warnings_of_run((trust.run and trust.run.warnings) or ()),

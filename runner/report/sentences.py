@@ -228,7 +228,7 @@ def forecast_error(past: Sequence[ForecastBacktest]) -> str | None:
     if off is None or came < FEWEST or abs(off) < NOTABLE_ERROR:
         return None
     way = "high" if off > 0 else "low"
-    return f"so far forecasts were {percent(abs(off))} too {way}, with {plural(came, 'win')}"
+    return f"past forecasts were {percent(abs(off))} too {way}, with {plural(came, 'win')}"
 
 
 def forecast_trial(past: Sequence[ForecastBacktest]) -> str:
@@ -300,6 +300,12 @@ def part_counted(month: date, last_day: date) -> str:
     )
 
 
+def old_data(*reasons: str | None) -> str | None:
+    """Return that the data are old, and all that shows it."""
+    known = [reason for reason in reasons if reason]
+    return f"The data are old: {'; '.join(known)}." if known else None
+
+
 def old_loads(loaded: Mapping[str, datetime | None], now: datetime, hours: float) -> str | None:
     """Return which raw tables got their newest row so long ago that the numbers are old."""
     old = {
@@ -310,32 +316,24 @@ def old_loads(loaded: Mapping[str, datetime | None], now: datetime, hours: float
     if not old:
         return None
     said = listed([f"{plural((now - at).days, 'day')} ago ({table})" for table, at in old.items()])
-    return f"The data are old: the newest rows were loaded {said}."
+    return f"the newest rows were loaded {said}"
 
 
-def old_days(last_day: date, today: date, quiet_days: int) -> str | None:
-    """Return that no day is counted of the time before a page was made, if that is long."""
-    days = (today - last_day).days
-    if days <= quiet_days:
-        return None
-    return (
-        f"The data are old: the last day counted is {long_date(last_day)}, {count(days)} days ago."
-    )
-
-
-def no_events_since(
-    newest: Mapping[str, date | None], last_day: date, quiet_days: int
+def old_days(
+    newest: Mapping[str, date | None], last_day: date, today: date | None, quiet_days: int
 ) -> str | None:
-    """Return which events have stopped coming before the last day counted."""
-    quiet = {
-        events: day
+    """Return which events stopped long before the last day counted, or that it is long ago."""
+    quiet = [
+        f"no {events} after {long_date(day)}"
         for events, day in newest.items()
         if day is not None and last_day - day > timedelta(days=quiet_days)
-    }
-    if not quiet:
+    ]
+    days = (today - last_day).days if today else 0
+    if not quiet and days <= quiet_days:
         return None
-    said = listed([f"no {events} after {long_date(day)}" for events, day in quiet.items()])
-    return f"The data are old: {said}, and the last day counted is {long_date(last_day)}."
+    ago = f", {count(days)} days ago" if days > quiet_days else ""
+    stopped = [listed(quiet)] if quiet else []
+    return "; ".join([*stopped, f"the last day counted is {long_date(last_day)}{ago}"])
 
 
 def tests_of_run(tests: int, warnings: Sequence[str] | None) -> str:
@@ -344,18 +342,20 @@ def tests_of_run(tests: int, warnings: Sequence[str] | None) -> str:
         return "That run tested nothing."
     if warnings is None:
         return f"{plural(tests, 'test')} ran with it: no failure; its warnings are not known."
-    named = ", named on top" if warnings else ""
-    warned = plural(len(warnings), "warning") if warnings else "no warning"
-    return f"{plural(tests, 'test')} ran with it: no failure, {warned}{named}."
+    ran = f"{plural(tests, 'test')} ran with it: no failure"
+    if not warnings:
+        return f"{ran}, no warning."
+    warned = f"{plural(len(warnings), 'warning')}: {', '.join(warnings)}"
+    return f"{ran}, {warned}. `funnel test` explains."
 
 
 def warnings_of_run(warnings: Sequence[str]) -> str | None:
-    """Return what the tests of the run warn of, by the names of the tests."""
+    """Return of how much the tests of the run warn; what they are called stands with the tests."""
     if not warnings:
         return None
+    are = "is" if len(warnings) == 1 else "are"
     return (
-        f"{plural(len(warnings), 'warning')} of the run that counted this: "
-        f"{', '.join(warnings)}. `funnel test` explains."
+        f"{plural(len(warnings), 'warning')} of the run that counted this {are} named at the end."
     )
 
 

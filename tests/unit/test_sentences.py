@@ -292,11 +292,11 @@ def test_expected_wins_of_a_past_month(row: ForecastBacktest | None, said: str) 
 @pytest.mark.parametrize(
     ("rows", "said"),
     [
-        ([past(12, 10)], "so far forecasts were 20% too high, with 10 wins"),
-        ([past(5, 10), past(2, 0)], "so far forecasts were 30% too low, with 10 wins"),
+        ([past(12, 10)], "past forecasts were 20% too high, with 10 wins"),
+        ([past(5, 10), past(2, 0)], "past forecasts were 30% too low, with 10 wins"),
         ([past(10, 10)], None),
         ([past(8, 4)], None),
-        ([past(12, 10), past(None, 90)], "so far forecasts were 20% too high, with 10 wins"),
+        ([past(12, 10), past(None, 90)], "past forecasts were 20% too high, with 10 wins"),
         ([past(None, 10)], None),
         ([], None),
     ],
@@ -379,12 +379,12 @@ def test_not_known_yet(known_through: date | None, said: str | None) -> None:
         (date(2024, 4, 7), None),
         (
             date(2024, 4, 8),
-            "The data are old: the last day counted is 31 March 2024, 8 days ago.",
+            "the last day counted is 31 March 2024, 8 days ago",
         ),
     ],
 )
 def test_old_days(today: date, said: str | None) -> None:
-    assert sentences.old_days(END, today, 7) == said
+    assert sentences.old_days({}, END, today, 7) == said
 
 
 NOW = datetime(2024, 4, 1, 12, tzinfo=timezone.utc)
@@ -396,7 +396,7 @@ NOW = datetime(2024, 4, 1, 12, tzinfo=timezone.utc)
         ({"activity": 23, "deal_changes": 24}, None),
         (
             {"activity": 23, "deal_changes": 50},
-            "The data are old: the newest rows were loaded 2 days ago (deal_changes).",
+            "the newest rows were loaded 2 days ago (deal_changes)",
         ),
         ({"activity": None}, None),
         ({}, None),
@@ -415,20 +415,28 @@ def test_old_loads(hours: dict[str, int | None], said: str | None) -> None:
         ({"activity": 0, "deal change": 7}, None),
         (
             {"activity": 20, "deal change": 0},
-            "The data are old: no activity after 11 March 2024, "
-            "and the last day counted is 31 March 2024.",
+            "no activity after 11 March 2024; the last day counted is 31 March 2024",
         ),
         (
             {"activity": 20, "deal change": 10},
-            "The data are old: no activity after 11 March 2024 and no deal change after "
-            "21 March 2024, and the last day counted is 31 March 2024.",
+            "no activity after 11 March 2024 and no deal change after 21 March 2024; "
+            "the last day counted is 31 March 2024",
         ),
         ({"activity": None}, None),
     ],
 )
 def test_events_that_stopped(days: dict[str, int | None], said: str | None) -> None:
     newest = {name: None if age is None else END - timedelta(age) for name, age in days.items()}
-    assert sentences.no_events_since(newest, END, 7) == said
+    assert sentences.old_days(newest, END, None, 7) == said
+
+
+def test_data_are_old_for_all_that_shows_it() -> None:
+    assert sentences.old_data(None, None) is None
+    assert sentences.old_data("one", None, "two") == "The data are old: one; two."
+    newest = {"activity": END - timedelta(20), "deal change": END}
+    assert sentences.old_days(newest, END, date(2024, 4, 8), 7) == (
+        "no activity after 11 March 2024; the last day counted is 31 March 2024, 8 days ago"
+    )
 
 
 @pytest.mark.parametrize(
@@ -437,8 +445,12 @@ def test_events_that_stopped(days: dict[str, int | None], said: str | None) -> N
         ((), 0, "That run tested nothing."),
         (None, 96, "96 tests ran with it: no failure; its warnings are not known."),
         ((), 96, "96 tests ran with it: no failure, no warning."),
-        (("dry", "late"), 96, "96 tests ran with it: no failure, 2 warnings, named on top."),
-        (("dry",), 1, "1 test ran with it: no failure, 1 warning, named on top."),
+        (
+            ("dry", "late"),
+            96,
+            "96 tests ran with it: no failure, 2 warnings: dry, late. `funnel test` explains.",
+        ),
+        (("dry",), 1, "1 test ran with it: no failure, 1 warning: dry. `funnel test` explains."),
     ],
 )
 def test_tests_of_the_run(warnings: Sequence[str] | None, tests: int, said: str) -> None:
@@ -686,11 +698,19 @@ def test_a_report_about_one_pipeline_says_only_what_is_known_of_it() -> None:
 
 
 def test_no_steps_saw_more_or_fewer() -> None:
-    data = report(0, 0, 0, 0, 0)
-    year_before = funnel(0, 0, 0, 0, 0, month=YEAR_BEFORE)
+    year_before = funnel(5, 4, 3, 2, 1, month=YEAR_BEFORE)
+    data = report(5, 4, 3, 2, 1)
     assert title_of(with_changes(data, funnel=[*year_before, *data.funnel]), "trend") == (
         "5 of 5 steps saw as many deals as in March 2023"
     )
+
+
+def test_no_lines_are_drawn_of_nothing() -> None:
+    data = report(0, 0, 0, 0, 0)
+    year_before = funnel(0, 0, 0, 0, 0, month=YEAR_BEFORE)
+    sections = make_sections(with_changes(data, funnel=[*year_before, *data.funnel]))
+    trend = next(section for section in sections if section.name == "trend")
+    assert (trend.title, trend.charts) == ("No deal entered a step in 2 months", [])
 
 
 def test_owners_are_no_share() -> None:
@@ -737,8 +757,8 @@ def test_a_lost_deal_without_reason_is_no_reason() -> None:
     )
 
 
-def test_warnings_are_counted_and_named_on_top() -> None:
+def test_warnings_are_counted_on_top() -> None:
     assert make_notices(report()) == []
     assert make_notices(report(run_warnings=["dried_up", "late"])) == [
-        "2 warnings of the run that counted this: dried_up, late. `funnel test` explains."
+        "2 warnings of the run that counted this are named at the end."
     ]

@@ -810,9 +810,9 @@ def test_the_page_names_the_warnings_of_the_ledger(demo: Funnel, demo_data: Repo
     assert (run.warnings, run.tests) == (str(warnings).split(), tests)
     warned = replace(run, warnings=["dried_up", "late"])
     page = render_page(replace(demo_data, trust=replace(demo_data.trust, run=warned)))
-    assert page.index("2 warnings of the run that counted this: dried_up, late") < page.index(
-        "Deals won"
-    )
+    on_top, _, below = page.partition("Deals won")
+    assert "2 warnings of the run that counted this are named at the end." in on_top
+    assert "2 warnings: dried_up, late. `funnel test` explains." in below
 
 
 def test_calls_are_steps_that_no_stage_stands_for(demo: Funnel, demo_data: ReportData) -> None:

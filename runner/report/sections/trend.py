@@ -46,6 +46,9 @@ def make(data: ReportData) -> Section:
         ],
     )
     note = f"Deals that entered a step, {plural(len(months), 'month')} to {data.period}."
+    if not any(map(any, deals.values())):
+        title = f"No deal entered a step in {plural(len(months), 'month')}"
+        return Section("trend", title, note, [], table)
     has_goal = any(data.target(step.funnel_step, month) for step in steps for month in drawn)
     legend = (("dotted", "goal"),) if has_goal else ()
     if data.part_through:
