@@ -85,15 +85,15 @@ clean: ## Remove .venv, the embedded Postgres and everything generated
 	-@[ -x $(BIN)/funnel ] && $(BIN)/funnel db stop
 	rm -rf .venv .funnel target logs dbt_packages
 
-# uv where there is one, else the pip of $(PYTHON); where that has none, or one older than 22.3, a pip in
-# .venv. All check every hash.
+# uv where there is one, else the pip of $(PYTHON); where that has none, or one older than 22.3, a pip
+# in .venv. All check every hash.
 PIP = $(shell \
 	if command -v uv >/dev/null; then \
 		echo uv pip install --python $(BIN)/python; \
-	elif $(PYTHON) -m pip --python $(BIN)/python --version >/dev/null 2>&1; then \
+	elif $(PYTHON) -m pip install --help 2>/dev/null | grep -q -e --python; then \
 		echo $(PYTHON) -m pip --python $(BIN)/python install --disable-pip-version-check; \
 	else \
-		$(BIN)/python -m ensurepip >/dev/null && echo $(BIN)/python -m pip install --disable-pip-version-check; \
+		echo "$(BIN)/python -m ensurepip >/dev/null && $(BIN)/python -m pip install --disable-pip-version-check"; \
 	fi) --quiet
 
 .venv/installed: requirements.lock pyproject.toml
