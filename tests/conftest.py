@@ -1,25 +1,33 @@
 """Homes that tests share: one in which the demo has run, one that is emptied."""
 
 import os
+import shutil
 import signal
+import tempfile
 from collections.abc import Iterator
 from datetime import date
 from pathlib import Path
+from unittest.mock import patch
 
 import pytest
-from homes import Funnel, build_once, clear, running_home
+from homes import Funnel, build_once, clear, parse_once, running_home
 
 from macros import Macros, running_macros
 from runner.raw.demo_data import write_demo
+from runner.transform.dbt_runner import Dbt
 
 
-def pytest_configure() -> None:
+def pytest_configure(config: pytest.Config) -> None:
     """Read nobody's .env; let Ctrl-C reach what tests start, also where a shell uses `&`."""
     os.environ["FUNNEL_ENV_FILE"] = ""
     if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
         signal.signal(signal.SIGINT, signal.default_int_handler)
     # Before the workers start, so that they agree on it around midnight as well.
     os.environ.setdefault("FUNNEL_DAY", str(date.today().toordinal()))  # noqa: DTZ011 - any zone
+    if "PARSED_PROJECTS" not in os.environ:
+        folder = tempfile.mkdtemp(prefix="funnel-parsed-")
+        os.environ["PARSED_PROJECTS"] = folder
+        config.add_cleanup(lambda: shutil.rmtree(folder))
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
@@ -33,6 +41,13 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
     left_out = set(long) - set(long[int(os.environ["FUNNEL_DAY"]) % share :: share])
     config.hook.pytest_deselected(items=list(left_out))
     items[:] = [item for item in items if item not in left_out]
+
+
+@pytest.fixture(scope="session", autouse=True)
+def parsed_once() -> Iterator[None]:
+    """Have all tests of a run share what they parse."""
+    with patch.object(Dbt, "_parse", parse_once):
+        yield
 
 
 @pytest.fixture(scope="session")

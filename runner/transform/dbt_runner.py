@@ -11,6 +11,7 @@ import os
 import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from copy import copy
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, cast
@@ -107,10 +108,25 @@ class Dbt:
     def generate_docs(self, progress: Progress | None = None, *, static: bool = False) -> None:
         """Write the documentation site to dbt's target folder.
 
+        Unit tests and tests that are a query of their own are left out: the site would draw each of
+        them into the lineage.
+
         Raises:
             FunnelError: dbt could not run.
         """
-        self._invoke(["docs", "generate", *(["--static"] if static else [])], progress)
+        from dbt.contracts.graph.nodes import SingularTestNode
+
+        manifest = copy(self.manifest)
+        manifest.nodes = {
+            name: node
+            for name, node in manifest.nodes.items()
+            if not isinstance(node, SingularTestNode)
+        }
+        manifest.unit_tests = {}
+        manifest.build_parent_and_child_maps()  # type: ignore[no-untyped-call]
+        documented = replace(self)
+        documented.__dict__["manifest"] = manifest
+        documented._invoke(["docs", "generate", *(["--static"] if static else [])], progress)
 
     def serve_docs(self, port: int, *, browser: bool) -> None:
         """Serve the documentation site until interrupted; `port` is on this machine only."""

@@ -29,7 +29,7 @@ from runner.postgres.server import LocalPostgres
 from runner.project import Project
 from runner.transform import dbt_runner
 from runner.transform.dbt_runner import Dbt, dbt_arguments
-from runner.transform.manifest_cache import keep_manifest, read_manifest
+from runner.transform.manifest_cache import hash_project, keep_manifest, read_manifest
 
 if TYPE_CHECKING:
     from dbt.contracts.graph.manifest import Manifest
@@ -55,7 +55,6 @@ class Funnel:
         with (
             patch.dict(os.environ, self.full_environment(), clear=True),
             patch.object(sys, "argv", ["funnel", *arguments]),
-            patch.object(Dbt, "_parse", parse_once),
             working_directory(self.directory),
             redirect_stdout(stdout),
             redirect_stderr(stderr),
@@ -134,17 +133,25 @@ def check_document(value: object) -> None:
 
 
 _parse = Dbt._parse
-_parsed: dict[str, bytes] = {}
+_WHERE_A_SERVER_IS = ("FUNNEL_LOCAL_HOST", "FUNNEL_SPARK_HOME", "PGHOST", "PGPORT")
 
 
 def parse_once(dbt: Dbt, project_hash: str) -> "Manifest":
-    """Parse a project, unless a command in this process did so: a home keeps only the last one."""
-    if project_hash not in _parsed:
-        manifest = _parse(dbt, project_hash)
-        _parsed[project_hash] = read_manifest(dbt.project, project_hash) or b""
-        return manifest
-    keep_manifest(dbt.project, project_hash, _parsed[project_hash])
-    return dbt_runner._restore(_parsed[project_hash]) or _parse(dbt, project_hash)
+    """Parse a project, unless a test of this run did so, for whatever server.
+
+    `Dbt` itself parses anew for another server, and a home keeps only the last one.
+    """
+    with patch.dict(os.environ, dict.fromkeys(_WHERE_A_SERVER_IS, "")):
+        kept = Path(os.environ["PARSED_PROJECTS"]) / hash_project(dbt.project)
+    if kept.exists():
+        keep_manifest(dbt.project, project_hash, kept.read_bytes())
+        return dbt_runner._restore(kept.read_bytes()) or _parse(dbt, project_hash)
+    manifest = _parse(dbt, project_hash)
+    if encoded := read_manifest(dbt.project, project_hash):
+        unfinished = kept.with_suffix(f".{os.getpid()}")
+        unfinished.write_bytes(encoded)
+        unfinished.replace(kept)  # another worker may read it meanwhile
+    return manifest
 
 
 def tables(funnel: Funnel) -> dict[str, object]:

@@ -2,6 +2,7 @@
 
 import os
 import shutil
+import sys
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -162,6 +163,7 @@ def running_lake(folder: Path) -> Iterator[Lake]:
     home = folder / "spark"
     os.environ.setdefault("SPARK_LOCAL_IP", "127.0.0.1")
     os.environ["FUNNEL_SPARK_HOME"] = str(home)
+    os.environ["PYSPARK_PYTHON"] = sys.executable  # else python3, which may be another version
     from pyspark.sql import SparkSession
 
     builder = (

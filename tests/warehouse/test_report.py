@@ -808,7 +808,7 @@ def test_the_page_names_the_warnings_of_the_ledger(demo: Funnel, demo_data: Repo
     run = demo_data.trust.run
     assert run
     assert (run.warnings, run.tests) == (str(warnings).split(), tests)
-    warned = replace(run, warnings=["dried_up", "late"])
+    warned = replace(run, warnings=["dried_up", "late"], tests=96)
     page = render_page(replace(demo_data, trust=replace(demo_data.trust, run=warned)))
     on_top, _, below = page.partition("Deals won")
     assert "2 warnings of the run that counted this are named at the end." in on_top
