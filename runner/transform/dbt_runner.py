@@ -11,7 +11,6 @@ import os
 import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from copy import copy
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, cast
@@ -116,16 +115,15 @@ class Dbt:
         """
         from dbt.contracts.graph.nodes import SingularTestNode
 
-        manifest = copy(self.manifest)
-        manifest.nodes = {
+        nodes: dict[str, Any] = {
             name: node
-            for name, node in manifest.nodes.items()
+            for name, node in self.manifest.nodes.items()
             if not isinstance(node, SingularTestNode)
         }
-        manifest.unit_tests = {}
-        manifest.build_parent_and_child_maps()  # type: ignore[no-untyped-call]
         documented = replace(self)
-        documented.__dict__["manifest"] = manifest
+        documented.__dict__["manifest"] = replace(
+            self.manifest, nodes=nodes, unit_tests={}, disabled={}
+        )
         documented._invoke(["docs", "generate", *(["--static"] if static else [])], progress)
 
     def serve_docs(self, port: int, *, browser: bool) -> None:

@@ -307,7 +307,7 @@ def test_docs_are_one_file_with_our_words(demo: Funnel, tmp_path: Path) -> None:
     assert "One row per calendar month and funnel step: the sales funnel." in text
     assert "a sales funnel from Pipedrive data" in text
     # In the lineage there would be a node for each of these.
-    assert "test.funnel.unique_monthly_stats" in text
+    assert "test.funnel.not_null_activity_staging_deal_id" in text
     assert "test.funnel.assert_" not in text
     assert "unit_test.funnel." not in text
 
