@@ -74,7 +74,7 @@ format: .venv/developed ## Format Python and SQL
 .PHONY: lock
 lock: ## Pin the newest allowed versions in the two lock files (needs uv)
 	$(COMPILE) --extra install --extra report --extra spark --extra dev --upgrade --output-file requirements-dev.lock
-	$(COMPILE) --extra install --extra report --constraints requirements-dev.lock --output-file requirements.lock
+	$(COMPILE) --extra install --constraints requirements-dev.lock --output-file requirements.lock
 
 .PHONY: audit
 audit: ## Look for known vulnerabilities in requirements-dev.lock (needs pipx; passes offline and says so)
