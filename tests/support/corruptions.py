@@ -693,7 +693,7 @@ _RAW = (
         "Another loader lands times with a time zone.",
         Stage.RAW,
         """
-        drop view deal_staging cascade;
+        drop view deal_staging, deal_pipelines cascade;
         alter table deal_changes alter change_time type timestamptz;
         """,
         ("funnel run: column pipedrive_raw.deal_changes.change_time is a timestamp with *",),
