@@ -52,9 +52,9 @@ def parsed_once() -> Iterator[None]:
 
 @pytest.fixture(scope="session")
 def demo() -> Iterator[Funnel]:
-    """A home in which `funnel demo` has run. Tests only read it."""
+    """A home in which `funnel demo` has run, and what that printed. Tests only read it."""
     with running_home() as funnel:
-        funnel.done("demo")
+        (funnel.home / "printed.txt").write_text(funnel.done("demo").stdout)
         yield funnel
 
 

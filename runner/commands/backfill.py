@@ -60,7 +60,8 @@ def backfill(
         batch_origin = click.get_current_context().get_parameter_source("batch")
         if ParameterSource.COMMANDLINE in (origin, batch_origin):
             raise FunnelError(
-                "--resume goes on as begun", hint="Leave --batch and --source-dt out."
+                "--resume keeps the options it began with",
+                hint="Leave --batch and --source-dt out.",
             )
         return run_batches(invocation, None, **options)
     if days is not None and not (first or last or resume):

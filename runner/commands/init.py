@@ -83,7 +83,7 @@ def init(
         env_file = find_env_file(project.root)
         if env_file:
             write_env_file(env_file, variables)
-            console.say(f"Wrote {env_file}, for your eyes only")
+            console.say(f"Wrote {env_file}, readable by you alone")
         if counted != project.var("pipelines"):
             write_file(vars_file, declared.encode())
             console.say(f"Wrote the var pipelines to {vars_file}")

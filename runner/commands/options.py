@@ -151,7 +151,7 @@ wait_option = click.option(
     type=click.FloatRange(0),
     default=0,
     metavar="SECONDS",
-    help="Wait so long for another run to end.",
+    help="Seconds to wait for another run to end.",
 )
 
 
@@ -170,7 +170,7 @@ def writing_options(function: Function) -> Function:
             "--lock-timeout",
             type=range_of("lock_timeout"),
             metavar="SECONDS",
-            help="Wait so long for a table that somebody has locked.  [default: the var]",
+            help="Seconds to wait for a table that somebody has locked.  [default: the var]",
         ),
         click.option(
             "--no-heal",
@@ -190,7 +190,7 @@ def extract_options(function: Function) -> Function:
         click.option(
             "--remove-vanished",
             is_flag=True,
-            help="Remove what the account has no more, even if that is over a fifth of it.",
+            help="Remove what is no longer in the account, even if that is over a fifth of it.",
         ),
         click.option(
             "--since",
@@ -209,7 +209,7 @@ def extract_options(function: Function) -> Function:
         click.option(
             "--max-tokens",
             type=click.IntRange(0),
-            help="Spend at most so many tokens.  [default: half of what is left of the day, if"
+            help="Spend at most this many tokens.  [default: half of what is left of the day, if"
             " known]",
         ),
     ):

@@ -94,7 +94,7 @@ def show(
     shown = PIPELINE if pipeline else VIEWS[view]
     if pipeline and view != NAMES[0]:
         raise FunnelError(
-            f"{view} is of all pipelines that count",
+            f"{view} covers all pipelines that count",
             hint="--pipeline is for the funnel; the var pipelines leaves pipelines out.",
         )
     if names and not shown.has_owners:

@@ -41,7 +41,7 @@ def verify(
     console.show(found.draw(), found.document())
     said = f"{found.first_day} to {found.last_day}: "
     if found.is_right:
-        console.say(f"{said}every count and every deal is what the raw rows give")
+        console.say(f"{said}every count and every deal matches the raw rows")
     elif repair:
         verdict = "repaired" if found.exit_code is ExitCode.DONE else "NOT repaired"
         console.say(f"{said}{found.what_drifted} drifted, {verdict}", even_if_quiet=True)

@@ -140,7 +140,7 @@ def _examine_compilation(engine: PostgresEngine) -> Finding:
         return Finding(
             "jit",
             "warn",
-            "on, but in the daily models: tests and reports are compiled longer than they run",
+            "on, except in the daily models: tests and reports take longer to compile than to run",
             f'alter role "{role}" set jit = off;',
         )
     return Finding("jit", "ok", "off")

@@ -180,7 +180,7 @@ class Api:
             if not cursor:
                 return
             if cursor == parameters.get("cursor"):
-                raise FunnelError(f"Pipedrive hands out the same page of {path} again and again")
+                raise FunnelError(f"Pipedrive keeps returning the same page of {path}")
             parameters["cursor"] = cursor
 
     def rows(self, path: str, cost: int) -> list[Row]:

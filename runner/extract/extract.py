@@ -147,12 +147,14 @@ class Summary:
             text += f" The history of {deals} is left for the next extract."
         if self.vanished_rows:
             text += (
-                f" {self.vanished_rows:,} deals and activities are no longer to be seen; nothing "
+                f" {self.vanished_rows:,} deals and activities are no longer visible; nothing "
                 "was removed. If they were deleted, type `funnel extract --remove-vanished`; else "
                 "check what the token's user may see."
             )
         if self.unproven_deals:
-            text += f" Pipedrive gives no whole history of {plural(self.unproven_deals, 'deal')}."
+            text += (
+                f" Pipedrive gives no complete history of {plural(self.unproven_deals, 'deal')}."
+            )
         if self.complete_until:
             unread = len(self.unread_deals)
             completeness = Completeness(self.complete_until, self.complete_from, unread)

@@ -23,7 +23,7 @@ from runner.warehouse.connection import DAILY_TABLES, MONTH_TABLES
 from runner.warehouse.engine import Engine
 from runner.warehouse.meta import EVENTS
 
-HOW_TO_RESUME = "To go on from here: funnel backfill --resume"
+HOW_TO_RESUME = "To continue: funnel backfill --resume"
 BATCH_MONTHS = {"month": 1, "quarter": 3, "year": 12, "all": None}
 """Sizes of a batch in calendar months; `all` is one batch."""
 

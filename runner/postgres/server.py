@@ -230,7 +230,7 @@ class LocalPostgres:
             if reason or time.monotonic() > deadline:
                 raise FunnelError(
                     f"the embedded Postgres did not start: "
-                    f"{reason or 'it does not get ready'} (log: {self.log_file})",
+                    f"{reason or 'it does not become ready'} (log: {self.log_file})",
                     hint="See the log, and whether the disk is full, or type `funnel doctor`.",
                 )
             time.sleep(0.02)
@@ -383,7 +383,7 @@ def find_owner(folder: Path, owner: int | None = None) -> int:
     if found.st_uid not in trusted or not stat.S_ISDIR(found.st_mode) or found.st_mode & 0o077:
         raise FunnelError(
             f"{folder} is not a private folder of the embedded Postgres",
-            hint="Look who has made it; remove it, or set FUNNEL_HOME to another path.",
+            hint="Check who made it; then remove it, or set FUNNEL_HOME to another path.",
         )
     return found.st_uid
 

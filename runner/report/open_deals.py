@@ -1,4 +1,4 @@
-"""The open deals as of the reference date: what they are worth, and which have come to a halt."""
+"""The open deals as of the reference date: what they are worth, and which are stalled."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass

@@ -227,7 +227,7 @@ def _make_open_tile(data: ReportData) -> Tile:
     if data.is_past:
         then = data.open_then
         end = f"at the end of {words.short_month(data.month)}"
-        said = end if then else f"not known of the end of {words.short_month(data.month)}"
+        said = end if then else f"not known for the end of {words.short_month(data.month)}"
         return Tile(label, words.count(then.open_deals_count if then else None), [said])
     stalled = sum(step.deals_count for step in data.stalled_steps)
     as_of = f"as of {words.long_date(data.trust.reference_date)}"
@@ -317,7 +317,7 @@ def _describe_sources(data: ReportData) -> list[tuple[str, str]]:
 
 def _describe_tests(trust: Trust) -> str:
     if trust.run is None:
-        return "No run is recorded that built everything."
+        return "No recorded run built everything."
     return sentences.tests_of_run(trust.run.tests or 0, trust.run.warnings)
 
 

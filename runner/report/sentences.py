@@ -176,7 +176,7 @@ def most_given_reason(by_reason: Sequence[tuple[str, int]]) -> str | None:
     if place is None or given < FEWEST:
         return None
     reason, deals = by_reason[place]
-    return f"the reason given most is {in_sentence(reason)}: {count(deals)} of {count(given)}"
+    return f"the most common reason is {in_sentence(reason)}: {count(deals)} of {count(given)}"
 
 
 def leading_owner(by_owner: Sequence[tuple[str, int]], unowned: int, goal: str) -> str:
@@ -196,17 +196,17 @@ def leading_owner(by_owner: Sequence[tuple[str, int]], unowned: int, goal: str) 
 
 
 def stalled_deals(stalled: int, open_deals: int) -> str:
-    """Return how many of the open deals have come to a halt."""
+    """Return how many of the open deals are stalled."""
     if not open_deals:
         return "No deal is open"
     some = count(stalled) if stalled else "None"
-    have = "have" if stalled > 1 else "has"
-    return f"{some} of {plural(open_deals, 'open deal')} {have} come to a halt"
+    are = "are" if stalled > 1 else "is"
+    return f"{some} of {plural(open_deals, 'open deal')} {are} stalled"
 
 
 def stalled_since(said: str, month: date, as_of: date) -> str:
     """Return the sentence about stalled deals in the report of a month that was over by then."""
-    return f"Not known of {month_name(month)}. On {long_date(as_of)}: {said}"
+    return f"Not known for {month_name(month)}. On {long_date(as_of)}: {said}"
 
 
 def expected_then(row: ForecastBacktest | None, month: date) -> str:
@@ -216,7 +216,7 @@ def expected_then(row: ForecastBacktest | None, month: date) -> str:
         return f"Which deals were open {end} is not known"
     if row.expected_wins is None:
         deals = f"{plural(row.open_deals_count, 'deal')} open {end}"
-        return f"What was to be expected of {deals} is not known"
+        return f"How many of {deals} would be won is not known"
     deals = f"{plural(row.rated_deals_count, 'deal')} open {end}"
     return f"About {rounded(row.expected_wins)} of {deals} were expected to be won"
 
@@ -236,11 +236,12 @@ def forecast_trial(past: Sequence[ForecastBacktest]) -> str:
     tried = [row for row in past if row.new_actual_wins is not None]
     deals = sum(row.new_deals_count for row in tried)
     if not deals:
-        return "No month is long enough ago to try this on the past."
+        return "No past month is old enough to check this forecast."
     expected, came = _add_up(tried)
     return (
-        f"Tried on {plural(deals, 'deal')} open at the end of {plural(len(tried), 'past month')}, "
-        f"each once: {rounded(expected)} wins expected within the horizon, {count(came)} came."
+        f"Checked against {plural(deals, 'deal')} open at the end of "
+        f"{plural(len(tried), 'past month')}, each counted once: {rounded(expected)} wins were "
+        f"expected within the horizon, {count(came)} came."
     )
 
 

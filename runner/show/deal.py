@@ -141,7 +141,7 @@ class DealLife:
 
     def _describe_state(self) -> str:
         if not self.state:
-            return "no change of it is known"
+            return "no change is recorded"
         status, owner_id, stage, value = self.state
         owner = f"owner {owner_id}" if owner_id is not None else ""
         worth = f"value {rounded(float(value))}" if value is not None else ""

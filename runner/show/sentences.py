@@ -32,11 +32,11 @@ def expected_wins(rows: Sequence[StepForecast]) -> str:
     ]
     judged = sum(deals for deals, _ in known)
     if not open_deals:
-        return "There is no open deal to expect anything of"
+        return "No deal is open"
     if not judged:
-        return f"What to expect of {plural(open_deals, 'open deal')} is not known"
+        return f"How many of {plural(open_deals, 'open deal')} should be won is not known"
     of = plural(judged, "open deal")
-    rest = f"; of {count(open_deals - judged)} more it is not known" if judged < open_deals else ""
+    rest = f"; for {count(open_deals - judged)} more it is not known" if judged < open_deals else ""
     return f"About {rounded(sum(wins for _, wins in known))} of {of} should be won{rest}"
 
 

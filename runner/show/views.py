@@ -300,7 +300,9 @@ def _draw_forecast(seen: Seen, width: int) -> str:
         ],
         names=1,
     ).draw(width)
-    return f"{text}\n\nThe same reckoning at the end of past months, and what came of it\n\n{check}"
+    return (
+        f"{text}\n\nThe same forecast at the end of past months, and how it turned out\n\n{check}"
+    )
 
 
 PIPELINE = View({"months": PipelineStep}, _draw_funnel, arrange=nest_in_months, compares=True)

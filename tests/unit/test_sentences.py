@@ -196,7 +196,7 @@ def test_where_most_are_lost(by_step: Sequence[tuple[str, int]], said: str) -> N
 @pytest.mark.parametrize(
     ("by_reason", "said"),
     [
-        ([("Price", 12), ("Time", 3)], "the reason given most is Price: 12 of 15"),
+        ([("Price", 12), ("Time", 3)], "the most common reason is Price: 12 of 15"),
         ([("Price", 6), ("Time", 6)], None),
         ([("Price", 3), ("Time", 1)], None),
         ([("Price", 15)], None),
@@ -226,9 +226,9 @@ def test_the_leading_owner(by_owner: Sequence[tuple[str, int]], unowned: int, sa
 @pytest.mark.parametrize(
     ("stalled", "open_deals", "said"),
     [
-        (275, 423, "275 of 423 open deals have come to a halt"),
-        (1, 3, "1 of 3 open deals has come to a halt"),
-        (0, 3, "None of 3 open deals has come to a halt"),
+        (275, 423, "275 of 423 open deals are stalled"),
+        (1, 3, "1 of 3 open deals is stalled"),
+        (0, 3, "None of 3 open deals is stalled"),
         (0, 0, "No deal is open"),
     ],
 )
@@ -251,12 +251,12 @@ def forecast(*rows: tuple[int, float | None]) -> list[StepForecast]:
         (forecast((20, 4.4), (3, 1.2)), "About 6 of 23 open deals should be won"),
         (
             forecast((20, 4.4), (3, None)),
-            "About 4 of 20 open deals should be won; of 3 more it is not known",
+            "About 4 of 20 open deals should be won; for 3 more it is not known",
         ),
-        (forecast((3, None)), "What to expect of 3 open deals is not known"),
+        (forecast((3, None)), "How many of 3 open deals should be won is not known"),
         (forecast((20, 0.0)), "About 0 of 20 open deals should be won"),
-        (forecast((0, 0.0)), "There is no open deal to expect anything of"),
-        ([], "There is no open deal to expect anything of"),
+        (forecast((0, 0.0)), "No deal is open"),
+        ([], "No deal is open"),
     ],
 )
 def test_expected_wins(rows: Sequence[StepForecast], said: str) -> None:
@@ -280,7 +280,7 @@ def past(expected: float | None, came: int | None, deals: int = 50) -> ForecastB
         ),
         (
             past(None, 10),
-            "What was to be expected of 50 deals open at the end of March 2024 is not known",
+            "How many of 50 deals open at the end of March 2024 would be won is not known",
         ),
         (None, "Which deals were open at the end of March 2024 is not known"),
     ],
@@ -307,9 +307,11 @@ def test_forecast_error(rows: Sequence[ForecastBacktest], said: str | None) -> N
 
 def test_forecast_trial() -> None:
     said = sentences.forecast_trial([past(12, 10), past(5.6, 9), past(None, 3)])
-    assert said.startswith("Tried on 80 deals open at the end of 2 past months, each once")
-    assert "18 wins expected within the horizon, 19 came." in said
-    assert "long enough" in sentences.forecast_trial([past(None, 3)])
+    assert said.startswith(
+        "Checked against 80 deals open at the end of 2 past months, each counted once"
+    )
+    assert "18 wins were expected within the horizon, 19 came." in said
+    assert "old enough" in sentences.forecast_trial([past(None, 3)])
 
 
 @pytest.mark.parametrize(
@@ -689,7 +691,7 @@ def test_a_report_about_one_pipeline_says_only_what_is_known_of_it() -> None:
     assert sections[0].table
     assert sections[0].table.header == ("Step", "Name", "Deals", "Of the stage above")
     assert {len(row) for row in sections[0].table.rows} == {4}
-    assert title_of(data, "stalled") == "3 of 30 open deals have come to a halt"
+    assert title_of(data, "stalled") == "3 of 30 open deals are stalled"
     tiles = [(plain(tile.label), tile.value) for tile in make_tiles(data)]
     assert tiles == [("Lead", "40"), ("Won", "5"), ("Open deals", "30")]
     assert [tile.label for tile in make_money(data)] == ["Value of 20 deals open"]
@@ -731,12 +733,12 @@ def test_a_past_month_shows_its_own_open_deals() -> None:
     open_deals = [OpenValue("EUR", 60, 0, None), OpenValue(None, 40, 0, None)]
     later = with_changes(later, open_values=open_deals, stalled_steps=stalled)
     tile = make_tiles(later)[-1]
-    assert (tile.value, tile.changes) == ("", ["not known of the end of Mar 2024"])
+    assert (tile.value, tile.changes) == ("", ["not known for the end of Mar 2024"])
     assert title_of(later, "forecast") == (
         "Which deals were open at the end of March 2024 is not known"
     )
     assert title_of(later, "stalled") == (
-        "Not known of March 2024. On 30 June 2024: 90 of 100 open deals have come to a halt"
+        "Not known for March 2024. On 30 June 2024: 90 of 100 open deals are stalled"
     )
     unsettled = replace(past(12.4, None), is_over=False)
     known = with_changes(later, backtest=[unsettled])

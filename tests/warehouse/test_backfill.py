@@ -75,7 +75,7 @@ def test_a_failed_backfill_goes_on_where_it_stopped(loaded: Funnel) -> None:
     stopped = loaded("backfill", *FIRST_HALF, "--batch", "month", "--no-tests")
     assert stopped.returncode == 1
     assert "ERROR model daily_deal_stats" in stopped.stderr
-    assert stopped.stderr.rstrip().endswith("To go on from here: funnel backfill --resume")
+    assert stopped.stderr.rstrip().endswith("To continue: funnel backfill --resume")
     status = json.loads(loaded.done("status", "--json").stdout)
     assert status["unfinished_backfill"]["next_day"] == "2024-04-01"
     assert "to resume" in loaded.done("status").stdout

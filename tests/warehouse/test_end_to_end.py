@@ -331,7 +331,7 @@ def test_rows_added_to_the_demo_are_yours(empty: Funnel, export: Path) -> None:
 @pytest.mark.long
 def test_your_data_replaces_the_demo(empty: Funnel, export: Path) -> None:
     empty.done("demo")
-    assert "built from the demo go" in empty.done("load", str(export)).stderr
+    assert "Dropped the tables built from the demo" in empty.done("load", str(export)).stderr
     built = "select to_regclass('pipedrive_reporting.monthly_stats')"
     assert empty.query(built) == [(None,)]
 

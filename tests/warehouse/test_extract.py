@@ -257,7 +257,7 @@ def test_the_budget_ends_and_the_next_extract_goes_on(home: Funnel, server: Serv
     assert {deal for deal, *_ in home.query(CHANGES)} == {deal.id for deal in newest}
     assert extract(home, "--max-tokens", "20")["is_swept"] is False
     stopped = home.done("extract", *QUICK, "--max-tokens", "20").stdout
-    assert "nothing was written, and all is left to do" in stopped
+    assert "nothing was written, and everything is left to do" in stopped
     server.budget = 600  # of which half may be spent
     assert 0 < extract(home)["tokens"] <= 302
     server.budget = 0
@@ -507,7 +507,7 @@ def test_what_vanishes_in_great_number_is_kept_until_somebody_says_so(
     for deal_id in hidden:
         account.deals[deal_id].is_deleted = account.deals[deal_id].is_forgotten = True
     outcome = home.done("extract", *QUICK)
-    assert "99 deals and activities are no longer to be seen" in outcome.stdout
+    assert "99 deals and activities are no longer visible" in outcome.stdout
     assert load_times(home) == before
     extract(home, "--remove-vanished")
     assert_true(home, account)
@@ -567,7 +567,7 @@ def test_a_log_that_cannot_be_proven_is_counted_and_named(home: Funnel, server: 
     assert server.asked["flow"] == 1
     assert (1, deal.updated, "stage_id", "99") in home.query(CHANGES)
     said = home.done("extract", *QUICK).stdout
-    assert "Pipedrive gives no whole history of 1 deal." in said
+    assert "Pipedrive gives no complete history of 1 deal." in said
 
 
 def test_a_probe_compares_log_and_flow_and_shows_no_value(home: Funnel, server: Server) -> None:
@@ -747,7 +747,7 @@ def test_rows_of_another_loader_are_not_deleted(home: Funnel) -> None:
     home.query("create table pipedrive_raw.activity as select 1 as activity_id")
     outcome = home("extract", *QUICK)
     assert outcome.returncode == 2
-    assert "holds rows that `funnel extract` has not brought" in outcome.stderr
+    assert "holds rows that `funnel extract` did not load" in outcome.stderr
     assert home.query("select * from pipedrive_raw.activity") == [(1,)]
 
 

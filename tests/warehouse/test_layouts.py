@@ -175,7 +175,7 @@ def test_rows_of_another_origin_are_not_written_over(home: Funnel, account: Acco
         fill(home, "dlt", raw_schema="pipedrive_meta")
     home.query("create schema pipedrive_raw")
     home.query("create table pipedrive_raw.activity as select 1 as activity_id")
-    with pytest.raises(FunnelError, match="holds rows that `funnel extract` has not brought"):
+    with pytest.raises(FunnelError, match="holds rows that `funnel extract` did not load"):
         fill(home, "dlt")
     home.query("drop schema pipedrive_raw cascade")
     run(home, "dlt")

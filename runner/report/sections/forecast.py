@@ -17,16 +17,14 @@ def make(data: ReportData) -> Section:
     past = [row for row in data.backtest if row.actual_wins is not None and row.month <= data.month]
     if data.is_past:
         title = expected_then(data.open_then, data.month)
-        note, shown = "Open deals at the end of the month, weighted with ", None
+        note, shown = "Open deals at the end of the month, weighted by ", None
     else:
         title = expected_wins(data.forecast)
-        note = (
-            f"Open deals of each step as of {long_date(data.trust.reference_date)}, weighted with "
-        )
+        note = f"Open deals of each step as of {long_date(data.trust.reference_date)}, weighted by "
         shown = _list_steps(data) if any(row.open_deals_count for row in data.forecast) else None
     note += (
-        "the share of deals in that step that were won in the past; nothing is expected of deals "
-        "there for longer than nine of ten wins took. "
+        "the share of past deals in that step that were won. A deal that has been there for longer "
+        "than nine in ten wins took is expected to be lost. "
     )
     last = past[-12:]
     note += forecast_trial(last)

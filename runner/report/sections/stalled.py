@@ -1,4 +1,4 @@
-"""Which open deals have come to a halt."""
+"""Which open deals are stalled."""
 
 from runner.report.data import ReportData
 from runner.report.figures import BarRow, Bars
@@ -12,7 +12,7 @@ def make(data: ReportData) -> Section:
     """Return stalled deals per step, and those that have stood still for longest."""
     as_of = data.trust.reference_date
     note = (
-        "Open deals without movement for longer than nine of ten visits to their step take, "
+        "Open deals that have not moved for longer than nine in ten visits to their step take, "
         f"as of {long_date(as_of)}."
     )
     stalled = sum(step.deals_count for step in data.stalled_steps)

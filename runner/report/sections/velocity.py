@@ -9,7 +9,7 @@ from runner.show.rows import WHOLE_FUNNEL
 from runner.show.sentences import not_known_yet
 from runner.text.words import DASH, count, tenths
 
-_LEGEND = (("accent", "half of the visits"), ("pale", "three quarters"), ("paler", "nine of ten"))
+_LEGEND = (("accent", "half of the visits"), ("pale", "three quarters"), ("paler", "nine in ten"))
 
 
 def make(data: ReportData) -> Section:
