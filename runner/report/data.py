@@ -14,11 +14,16 @@ from runner.extract.layouts import find_layout
 from runner.months.ledger import RecordedRun
 from runner.months.state import read_state
 from runner.months.status import read_load_times
-from runner.project import ANALYTICS, STAGING, Project
+from runner.project import STAGING, Project
 from runner.report.goals import Goal, find_target, read_goals
 from runner.report.names import name_of
 from runner.report.open_deals import OpenValue, StalledStep, read_open_values, read_stalled
-from runner.show.opening import part_through, read_opening
+from runner.show.opening import (
+    counted_through,
+    part_through,
+    read_newest_events,
+    read_opening,
+)
 from runner.show.rows import (
     ForecastBacktest,
     FunnelStep,
@@ -39,7 +44,6 @@ from runner.show.rows import (
 )
 from runner.text.words import part_of_month, year_month
 from runner.warehouse.completeness import Completeness, read_completeness
-from runner.warehouse.connection import DAILY_TABLES
 from runner.warehouse.engine import Engine
 
 TREND_MONTHS = 24
@@ -90,6 +94,11 @@ class Trust:
     quiet_days: int = 7
     history: Completeness | None = None
     cannot_give: str = ""
+
+    @property
+    def counted_through(self) -> date:
+        """The last day built, unless the data end before."""
+        return counted_through(self.last_day, self.newest_events.values(), self.quiet_days)
 
 
 @dataclass(frozen=True)
@@ -177,7 +186,7 @@ class ReportData:
     @property
     def part_through(self) -> date | None:
         """The last day counted of a month that was not over; None if it was."""
-        return part_through(self.month, self.trust.last_day)
+        return part_through(self.month, self.trust.counted_through)
 
     @property
     def period(self) -> str:
@@ -187,7 +196,7 @@ class ReportData:
     @property
     def deals_through(self) -> date | None:
         """The last day of the month of which deals are known; None if they are known of all."""
-        return part_through(self.month, min(self.trust.last_day, self.trust.reference_date))
+        return part_through(self.month, min(self.trust.counted_through, self.trust.reference_date))
 
     @property
     def deals_period(self) -> str:
@@ -355,19 +364,6 @@ def _read_parallel_steps(engine: Engine, project: Project) -> frozenset[int]:
         return frozenset(order for (order,) in engine.query(query))
 
 
-def _read_newest_events(engine: Engine, project: Project) -> dict[str, date | None]:
-    """Return the newest day on which a deal was counted, by kind of event."""
-    schema = project.schema(ANALYTICS)
-    found = {}
-    for table, events in zip(DAILY_TABLES, ("activity", "deal change"), strict=True):
-        query = sql.SQL("select max(date) from {} where deals_count > 0").format(
-            sql.Identifier(schema, table)
-        )
-        with engine.reading(schema, table):
-            [(found[events],)] = engine.query(query)
-    return found
-
-
 def _read_trust(engine: Engine, project: Project) -> Trust:
     state = read_state(engine, project)
     first_day, last_day = state.first_day, state.last_day
@@ -383,7 +379,7 @@ def _read_trust(engine: Engine, project: Project) -> Trust:
         last_run=state.ledger.last_run,
         timezone=str(project.var("timezone")),
         read_at=datetime.now(timezone.utc),
-        newest_events=_read_newest_events(engine, project),
+        newest_events=read_newest_events(engine, project),
         hours_until_old=float(project.var("freshness_error_hours")),
         quiet_days=int(project.var("quiet_days")),
         history=read_completeness(engine, project),

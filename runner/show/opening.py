@@ -1,9 +1,9 @@
 """The month that is shown where nobody names one."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
-from datetime import date
+from datetime import date, timedelta
 
 from dateutil.relativedelta import relativedelta
 from psycopg2 import sql
@@ -28,13 +28,28 @@ class Opening:
             without any the latest built. A few stray events are no data.
         latest: The latest month built.
         last_day: The last day built; None where this role may not look at days.
+        counted_through: The same day, unless the data end before.
         reason: Why it is this month; empty where it is the latest built, and complete.
     """
 
     month: date
     latest: date
     last_day: date | None
+    counted_through: date | None
     reason: str
+
+
+def counted_through(last_day: date, newest_events: Iterable[date | None], quiet_days: int) -> date:
+    """Return the last day built; where the data end before, in the midst of a month, that day.
+
+    Args:
+        last_day: The last day built.
+        newest_events: The day of the newest event of each kind, if there is one.
+        quiet_days: How many days without any event are nothing unusual.
+    """
+    newest = max(filter(None, newest_events), default=last_day)
+    end = min(newest + relativedelta(day=31), last_day)
+    return newest if end - newest > timedelta(days=quiet_days) else last_day
 
 
 def part_through(month: date, last_day: date | None) -> date | None:
@@ -43,28 +58,33 @@ def part_through(month: date, last_day: date | None) -> date | None:
     return last_day if is_part else None
 
 
-def choose_month(deals: Mapping[date, int], last_day: date | None) -> Opening:
+def choose_month(
+    deals: Mapping[date, int], last_day: date | None, last_counted: date | None
+) -> Opening:
     """Return the month to show, of those built with the deals that entered any step."""
     latest = max(deals)
-    part = part_through(latest, last_day)
+    part_of = {month: part_through(month, last_counted) for month in deals}
     with_data = [month for month in deals if deals[month] > STRAY * max(deals.values())]
-    complete = [month for month in with_data if not (part and month == latest)]
+    complete = [month for month in with_data if not part_of[month]]
     if not complete:
         reason = "No complete month has data." if with_data else "No month has data."
-        return Opening(max(with_data, default=latest), latest, last_day, reason)
+        return Opening(max(with_data, default=latest), latest, last_day, last_counted, reason)
     month = max(complete)
     reasons = []
     without = sorted(at for at in deals if at > month and at not in with_data)
-    if empty := [at for at in without if not (part and at == latest and deals[at])]:
+    if empty := [at for at in without if not (part_of[at] and deals[at])]:
         months = " to ".join(map(month_name, sorted({empty[0], empty[-1]})))
         few = "hardly any" if any(deals[at] for at in empty) else "no"
         reasons.append(f"{few} deal entered a step in {months}")
-    if part and deals[latest]:
-        reasons.append(f"{month_name(latest)} is counted to {day_of_year(part)} only")
-    if not reasons:
-        return Opening(month, latest, last_day, "")
-    said = f"{month_name(month)} is the latest complete month with data: {listed(reasons)}."
-    return Opening(month, latest, last_day, said)
+    reasons += [
+        f"{month_name(at)} is counted to {day_of_year(part)} only"
+        for at, part in part_of.items()
+        if part and at > month and deals[at]
+    ]
+    said = reasons and (
+        f"{month_name(month)} is the latest complete month with data: {listed(reasons)}."
+    )
+    return Opening(month, latest, last_day, last_counted, said or "")
 
 
 def read_opening(engine: Engine, project: Project) -> Opening:
@@ -81,15 +101,30 @@ def read_opening(engine: Engine, project: Project) -> Opening:
         deals = dict(engine.query(query))
     if not deals:
         raise FunnelError("no month is built", hint="Type `funnel run` or `funnel demo`.")
-    return choose_month(deals, _read_last_day(engine, project))
+    built: Mapping[str, date | None] = {}
+    newest_events: Mapping[str, date | None] = {}
+    with suppress(FunnelError):  # who may read the result only sees no days
+        built = _read_last_days(engine, project, fewest=0)
+        newest_events = read_newest_events(engine, project)
+    last_day = max(filter(None, built.values()), default=None)
+    quiet_days = int(project.var("quiet_days"))
+    last_counted = last_day and counted_through(last_day, newest_events.values(), quiet_days)
+    return choose_month(deals, last_day, last_counted)
 
 
-def _read_last_day(engine: Engine, project: Project) -> date | None:
-    days: list[date] = []
-    for table in DAILY_TABLES:
-        schema = project.schema(ANALYTICS)
-        query = sql.SQL("select max(date) from {}").format(sql.Identifier(schema, table))
-        # Who may read the result only sees no days.
-        with suppress(FunnelError), engine.reading(schema, table):
-            days += [day for (day,) in engine.query(query) if day]
-    return max(days, default=None)
+def read_newest_events(engine: Engine, project: Project) -> dict[str, date | None]:
+    """Return the newest day on which a deal was counted, by kind of event."""
+    return _read_last_days(engine, project, fewest=1)
+
+
+def _read_last_days(engine: Engine, project: Project, *, fewest: int) -> dict[str, date | None]:
+    """Return the last day on which so many deals were counted, by kind of event."""
+    schema = project.schema(ANALYTICS)
+    found = {}
+    for table, events in zip(DAILY_TABLES, ("activity", "deal change"), strict=True):
+        query = sql.SQL("select max(date) from {} where deals_count >= %s").format(
+            sql.Identifier(schema, table)
+        )
+        with engine.reading(schema, table):
+            [(found[events],)] = engine.query(query, (fewest,))
+    return found

@@ -26,6 +26,7 @@ class Seen:
         rows: The rows it read, by the name that `--json` gives them.
         names: The names of owners, where asked for.
         last_day: The last day built, if that is known.
+        counted_through: The same day, unless the data end before.
         reason: Why it is about these months, where nobody chose them.
         deals_through: The day through which deals are known, if that is known.
         warning: That deals are known of fewer days than are built, where it shows deals.
@@ -36,6 +37,7 @@ class Seen:
     rows: Mapping[str, Sequence[Any]]
     names: Mapping[int, str] = field(default_factory=dict)
     last_day: date | None = None
+    counted_through: date | None = None
     reason: str = ""
     deals_through: date | None = None
     warning: str = ""
@@ -58,9 +60,14 @@ class Seen:
         return Period(self.period.first, min([*self.unknown_months, self.period.end]))
 
     @property
+    def last_counted(self) -> date | None:
+        """The last day that counts in what it shows: after it nothing happened, or is known."""
+        return min(filter(None, (self.counted_through, self.known_through)), default=None)
+
+    @property
     def part_through(self) -> date | None:
         """The last day counted of the last month known, if that was not over."""
-        return part_through(self.known_period.last_month, self.known_through)
+        return part_through(self.known_period.last_month, self.last_counted)
 
     @property
     def as_of(self) -> str:
@@ -153,7 +160,7 @@ def read_view(
         for name, row in view.models.items()
     }
     before: Sequence[Any] = ()
-    is_whole = not part_through(period.first, opening.last_day)
+    is_whole = not part_through(period.first, opening.counted_through)
     if view.compares and is_whole and period.first == period.last_month:
         (row,) = view.models.values()
         month_before = Period(period.first - relativedelta(months=1), period.first)
@@ -163,6 +170,7 @@ def read_view(
         rows,
         before=before,
         last_day=opening.last_day,
+        counted_through=opening.counted_through,
         reason="" if is_chosen else opening.reason,
         deals_through=deals_through,
         warning=warning or "",

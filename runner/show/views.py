@@ -95,7 +95,7 @@ def draw_month(
 def _draw_funnel(seen: Seen, width: int) -> str:
     rows: Sequence[FunnelStep | PipelineStep] = seen.rows["months"]
     if len({row.month for row in rows}) == 1:
-        return draw_month(rows, width, seen.last_day, seen.before)
+        return draw_month(rows, width, seen.last_counted, seen.before)
     return _draw_months(rows, lambda row: count(row.deals_count), width, seen)
 
 
@@ -122,7 +122,7 @@ def _draw_conversion(seen: Seen, width: int) -> str:
             bars=[Bar(row.reached_from_first or 0) for row in rows],
         )
         month = rows[0].cohort_month
-        created = part_of_month(month, part_through(month, seen.last_day))
+        created = part_of_month(month, part_through(month, seen.last_counted))
         text = f"Deals created in {created}\n\n{table.draw(width)}"
     else:
         text = "Share of the deals created in a month that reached a step or a later one\n\n"

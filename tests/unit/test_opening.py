@@ -1,12 +1,12 @@
 """Which month `show` and `report` open on, and how a part of one is marked."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from datetime import date
 
 import pytest
 
 from runner.show.documents import document_view
-from runner.show.opening import choose_month, part_through
+from runner.show.opening import choose_month, counted_through, part_through
 from runner.show.rows import FunnelStep, Period
 from runner.show.view import Seen, draw_view
 from runner.show.views import VIEWS, draw_month
@@ -62,9 +62,34 @@ JANUARY, FEBRUARY, MARCH, APRIL = (date(2024, month, 1) for month in range(1, 5)
 def test_the_month_that_is_shown(
     deals: Mapping[date, int], last_day: date | None, month: date, reason: str
 ) -> None:
-    found = choose_month(deals, last_day)
+    found = choose_month(deals, last_day, last_day)
     assert (found.month, found.reason) == (month, reason)
     assert found.latest == max(deals)
+
+
+@pytest.mark.parametrize(
+    ("newest_events", "through"),
+    [
+        ((date(2024, 2, 11), date(2024, 2, 9)), date(2024, 2, 11)),
+        # The rest of the month is no longer than what is nothing unusual.
+        ((date(2024, 2, 22), None), date(2024, 3, 31)),
+        ((date(2024, 2, 21), None), date(2024, 2, 21)),
+        ((date(2024, 3, 24), date(2024, 2, 9)), date(2024, 3, 31)),
+        ((date(2024, 3, 23), date(2024, 2, 9)), date(2024, 3, 23)),
+        ((None, None), date(2024, 3, 31)),
+    ],
+)
+def test_data_that_end_early(newest_events: Sequence[date | None], through: date) -> None:
+    assert counted_through(date(2024, 3, 31), newest_events, quiet_days=7) == through
+
+
+def test_a_month_in_which_the_data_end_is_a_part() -> None:
+    found = choose_month({JANUARY: 9, FEBRUARY: 4, MARCH: 0}, date(2024, 3, 31), date(2024, 2, 11))
+    assert (found.month, found.latest) == (JANUARY, MARCH)
+    assert found.reason == (
+        "January 2024 is the latest complete month with data: no deal entered a step in "
+        "March 2024 and February 2024 is counted to 11 February only."
+    )
 
 
 @pytest.mark.parametrize(
@@ -100,7 +125,7 @@ def test_a_part_of_a_month_is_marked() -> None:
 
 def test_the_first_line_says_why() -> None:
     rows, last_day = {"months": steps(FEBRUARY)}, date(2024, 3, 11)
-    seen = Seen(Period.ending(FEBRUARY, 1), rows, {}, last_day, "Why it is February.")
+    seen = Seen(Period.ending(FEBRUARY, 1), rows, last_day=last_day, reason="Why it is February.")
     text = draw_view(VIEWS["funnel"], seen, 80)
     assert text.startswith("Why it is February.\n\nFebruary 2024\n")
     document = document_view(VIEWS["funnel"], seen)

@@ -503,8 +503,12 @@ def test_the_funnel_narrows_where_the_page_shows_it() -> None:
     )
 
 
-def test_a_part_of_a_month_is_compared_with_nothing() -> None:
-    part = report(last_day=date(2024, 3, 11), reference=date(2024, 3, 11))
+@pytest.mark.parametrize("last_day", [date(2024, 3, 11), END])
+def test_a_part_of_a_month_is_compared_with_nothing(last_day: date) -> None:
+    part = report(last_day=last_day, reference=last_day)
+    # Built further, it holds no event after that day.
+    newest = {"deal change": date(2024, 3, 11)}
+    part = with_changes(part, trust=replace(part.trust, newest_events=newest))
     year_before = funnel(80, 40, 61, 30, 10, month=YEAR_BEFORE)
     part = with_changes(
         part,
