@@ -33,7 +33,6 @@ rules as (
 
     select * from (
         values
-        ('created again', 'open', 'open'),
         ('status open', 'open', 'open'),
         ('status won', 'won', 'won'),
         ('status lost', 'lost', 'lost'),
@@ -76,41 +75,63 @@ changes as (
 
 ),
 
-ordered as (
+named as (
 
     select
-        changes.deal_id,
-        changes.change_time as event_at,
-        changes.date,
-        changes.field,
-        changes.field_value,
-        changes.kpi_name as value_name,
-        changes.user_id,
-        changes.pipeline_id,
-        changes.is_elsewhere,
+        changes.*,
         stages.step_order,
         stages.stage_rank,
-        stages.is_winning,
-        changes.change_time >= account.first_status_at as is_recorded,
-        case when changes.field = 'stage_id' then changes.kpi_name end as kpi_name,
-        case when changes.field = 'stage_id' then changes.funnel_step end as funnel_step,
-        cast(row_number() over (
-            partition by changes.deal_id
-            order by
-                changes.change_time,
-                changes.field_rank,
-                stages.step_order nulls first,
-                changes.user_id nulls first,
-                {{ in_byte_order('changes.kpi_name') }} nulls first,
-                {{ in_byte_order('changes.field_value') }} nulls first
-        ) as integer) as event_number
+        case
+            when changes.field = 'status' then 'status ' || changes.field_value
+            when stages.is_winning then 'winning stage'
+            when changes.field = 'stage_id' and changes.kpi_name is not null then 'other stage'
+            when changes.field = 'lost_reason' and changes.kpi_name is not null
+                then 'lost reason'
+            when changes.field = 'lost_reason' then 'lost reason emptied'
+        end as event_name
     from changes
-    cross join account
     left join stages
         on
             changes.field = 'stage_id'
             and changes.funnel_step = stages.funnel_step
     where changes.field_rank is not null
+
+),
+
+ordered as (
+
+    select
+        named.deal_id,
+        named.change_time as event_at,
+        named.date,
+        named.field,
+        named.field_value,
+        named.kpi_name as value_name,
+        named.user_id,
+        named.pipeline_id,
+        named.is_elsewhere,
+        named.step_order,
+        named.stage_rank,
+        case when named.field = 'stage_id' then named.kpi_name end as kpi_name,
+        case when named.field = 'stage_id' then named.funnel_step end as funnel_step,
+        case
+            when named.change_time >= account.first_status_at then rules.effect_after
+            else rules.effect_before
+        end as effect_here,
+        cast(row_number() over (
+            partition by named.deal_id
+            order by
+                named.change_time,
+                named.field_rank,
+                named.step_order nulls first,
+                named.user_id nulls first,
+                {{ in_byte_order('named.kpi_name') }} nulls first,
+                {{ in_byte_order('named.field_value') }} nulls first
+        ) as integer) as event_number
+    from named
+    cross join account
+    left join rules
+        on named.event_name = rules.event_name
 
 ),
 
@@ -131,22 +152,15 @@ events as (
 
     select
         *,
-        case
-            when is_away then null
-            when
-                field = 'add_time'
-                and event_at > max(case when field = 'add_time' then event_at end) over (
-                    partition by deal_id
-                    order by event_number
-                    rows between unbounded preceding and 1 preceding
-                )
-                then 'created again'
-            when field = 'status' then 'status ' || field_value
-            when is_winning then 'winning stage'
-            when kpi_name is not null then 'other stage'
-            when field = 'lost_reason' and value_name is not null then 'lost reason'
-            when field = 'lost_reason' then 'lost reason emptied'
-        end as event_name
+        coalesce(
+            not is_away
+            and field = 'add_time'
+            and event_at > max(case when field = 'add_time' then event_at end) over (
+                partition by deal_id
+                order by event_number
+                rows between unbounded preceding and 1 preceding
+            ), false
+        ) as is_new_life
     from places
 
 ),
@@ -154,14 +168,12 @@ events as (
 effects as (
 
     select
-        events.*,
+        *,
         case
-            when events.is_recorded then rules.effect_after
-            else rules.effect_before
+            when is_new_life then 'open'
+            when not is_away then effect_here
         end as effect
     from events
-    left join rules
-        on events.event_name = rules.event_name
 
 ),
 
@@ -170,7 +182,7 @@ so_far as (
 
     select
         *,
-        cast(1 + count(case when event_name = 'created again' then 1 end) over life as integer)
+        cast(1 + count(case when is_new_life then 1 end) over life as integer)
             as life_number,
         coalesce(max(case when effect = 'open' then event_number end) over life, 0) as opened,
         coalesce(max(case when effect = 'won' then event_number end) over life, 0) as won,
@@ -199,8 +211,7 @@ statuses as (
             when given_up > greatest(opened, taken_up) then 'lost'
             when is_away then 'elsewhere'
             else 'open'
-        end as status,
-        max(user_id) over (partition by deal_id, owner_number) as owner_id
+        end as status
     from so_far
 
 ),
@@ -223,12 +234,26 @@ outcomes as (
         case status when 'lost after won' then 'won' when 'open' then null else status end
             as outcome,
         coalesce(
-            event_name = 'created again'
+            is_new_life
             or previous_status <> 'open' and status = 'open'
             or previous_status in ('lost', 'elsewhere') and status = 'won' and field = 'stage_id',
             false
         ) as is_new_attempt
     from status_changes
+
+),
+
+closings as (
+
+    select
+        *,
+        outcome is not null and (
+            is_new_attempt
+            or outcome <> case previous_status
+                when 'lost after won' then 'won' else previous_status
+            end
+        ) as is_closing
+    from outcomes
 
 ),
 
@@ -238,26 +263,20 @@ attempts as (
         *,
         cast(1 + count(case when is_new_attempt then 1 end) over life as integer)
             as attempt_number,
-        outcome is not null and (
-            is_new_attempt
-            or outcome <> case previous_status
-                when 'lost after won' then 'won' else previous_status
-            end
-        ) as is_closing,
-        lead(event_name = 'created again') over life as is_left,
+        count(case when is_closing then 1 end) over life as closing_number,
+        lead(is_new_life) over life as is_left,
         lead(event_at) over life as next_at
-    from outcomes
+    from closings
     window life as (partition by deal_id order by event_number)
 
 ),
 
--- A reason holds in the attempt in which it was given.
-reasons as (
+-- An owner stays until the next one; a reason holds in the attempt in which it was given.
+owners_and_reasons as (
 
     select
         *,
-        count(case when is_closing then 1 end)
-            over (partition by deal_id order by event_number) as closing_number,
+        max(user_id) over (partition by deal_id, owner_number) as owner_id,
         max(case when field = 'lost_reason' and not is_away then value_name end)
             over (partition by deal_id, attempt_number, reason_number) as lost_reason
     from attempts
@@ -302,8 +321,8 @@ select
                 'Unknown'
             )
     end as lost_reason,
-    event_number = max(event_number) over (partition by deal_id) as is_last
-from reasons
+    next_at is null as is_last
+from owners_and_reasons
 window attempt as (
     partition by deal_id, attempt_number
     order by event_number

@@ -1,18 +1,29 @@
 with
 
--- What a number means is for the options to say; null and its like are the words of an export.
+-- When each text was given first: few, of many changes.
+texts as (
+
+    select
+        new_value,
+        min(change_time) as change_time
+    from {{ source('pipedrive_raw', 'deal_changes') }}
+    where
+        lower(trim(changed_field_key)) = 'lost_reason'
+        and deal_id is not null
+        and change_time is not null
+    group by new_value
+
+),
+
 typed as (
 
     select
         change_time,
         lower(trim(new_value)) as lost_reason,
         trim(new_value) as label
-    from {{ source('pipedrive_raw', 'deal_changes') }}
+    from texts
     where
-        lower(trim(changed_field_key)) = 'lost_reason'
-        and deal_id is not null
-        and change_time is not null
-        and trim(new_value) <> ''
+        trim(new_value) <> ''
         and length(new_value) <= 200
 
 ),
@@ -27,6 +38,7 @@ listed as (
 
 ),
 
+-- What a number means is for the options to say; null and its like are the words of an export.
 spellings as (
 
     select

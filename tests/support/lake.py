@@ -172,6 +172,7 @@ def running_lake(folder: Path) -> Iterator[Lake]:
         .config("spark.sql.catalogImplementation", "in-memory")
         .config("spark.sql.session.timeZone", "UTC")
         .config("spark.sql.sources.partitionOverwriteMode", "DYNAMIC")
+        .config("spark.sql.parquet.outputTimestampType", "TIMESTAMP_MICROS")
         .config("spark.sql.warehouse.dir", str(home / "warehouse"))
         .config(
             "spark.driver.extraJavaOptions",

@@ -91,7 +91,7 @@ def test_each_pipeline_has_its_report(built: Funnel, tmp_path: Path) -> None:
     said = json.loads(here.done("report", "--pipeline", "SALES", "--json").stdout)
     assert (said["report"], said["pipeline"]) == ("funnel-2024-05-sales.html", "Sales")
     page = (tmp_path / said["report"]).read_text(encoding="utf-8")
-    assert "<title>Sales funnel: Sales, May 2024</title>" in page
+    assert "<title>Sales funnel: Sales, May 2024 (to 6 May)</title>" in page
     here.done("report", "--pipeline", "1", "-o", "sales.svg")
     assert "Sales funnel: Sales, May 2024" in (tmp_path / "sales.svg").read_text(encoding="utf-8")
 
