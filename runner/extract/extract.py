@@ -132,8 +132,8 @@ class Summary:
         spent = f"{plural(self.requests, 'request')} and {self.tokens:,} tokens"
         if not self.is_swept:
             return (
-                f"The budget ended in the sweep, after {spent}: nothing was written, and all is "
-                "left to do. Type it again tomorrow, or allow more with --max-tokens."
+                f"The budget ended in the sweep, after {spent}: nothing was written, and "
+                "everything is left to do. Type it again tomorrow, or allow more with --max-tokens."
             )
         deals = plural(self.waiting_deals, "deal")
         if dry_run:

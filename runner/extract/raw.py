@@ -151,8 +151,8 @@ class RawTables:
                 cursor.execute(sql.SQL("select exists (select from {})").format(name))
                 if cursor.fetchone() == (True,):
                     raise FunnelError(
-                        f"{self.project.raw_schema}.{table} holds rows that `funnel extract` has "
-                        "not brought",
+                        f"{self.project.raw_schema}.{table} holds rows that `funnel extract` "
+                        "did not load",
                         hint="Use another FUNNEL_HOME or database: extract deletes what is not in "
                         "the account.",
                     )
