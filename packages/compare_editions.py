@@ -30,10 +30,7 @@ from runner.warehouse.connection import connect
 
 ROOT = Path(__file__).resolve().parent.parent
 BUNDLED = ROOT / "packages" / "dbt_expectations"
-TESTS = (
-    "test_name:expect_*",
-    *(f"test_name:{name}" for name in ("has_every_day", "is_recent", "keeps_its_types")),
-)
+TESTS = ("test_name:expect_*", "test_name:has_every_day", "test_name:is_recent")
 WINDOW = {"source_dt": str(LAST_DAY)}
 _LETTERS = {"pass": ".", "warn": "W", "fail": "F", "error": "E"}
 
@@ -66,42 +63,8 @@ def _double(relation: str, rows: str = "select * from {}") -> str:
     )
 
 
-def _retype(old_type: str, new_type: str) -> str:
-    """Put views in the place of all that is built and has columns of a type, which cast them."""
-    return f"select pg_temp.retype('{old_type}', '{new_type}');"
-
-
-_RETYPE = """
-    create function pg_temp.retype(old_type text, new_type text) returns void as $$
-    declare
-        found record;
-    begin
-        for found in
-            select
-                table_schema as schema_name,
-                table_name as name,
-                'hidden_' || table_name as hidden_name,
-                string_agg(
-                    case when data_type = old_type
-                        then format('cast(%1$I as %2$s) as %1$I', column_name, new_type)
-                        else quote_ident(column_name)
-                    end, ', ' order by ordinal_position
-                ) as columns
-            from information_schema.columns
-            where table_schema ~ '^pipedrive_(staging|analytics|reporting)$'
-            group by table_schema, table_name
-            having bool_or(data_type = old_type)
-        loop
-            execute format('alter table %I.%I rename to %I',
-                found.schema_name, found.name, found.hidden_name);
-            execute format('create view %I.%I as select %s from %I.%I', found.schema_name,
-                found.name, found.columns, found.schema_name, found.hidden_name);
-        end loop;
-    end $$ language plpgsql;
-"""
-
 CORRUPTIONS: Mapping[str, str] = {
-    "nothing": "",
+    "nothing": "select 1;",
     "events loaded twice": "".join(f"insert into {t} select * from {t};" for t in _EVENTS),
     "one event loaded twice": "".join(
         f"insert into {t} select * from {t} where {time} >= '2024-12-01' limit 1;"
@@ -136,12 +99,6 @@ CORRUPTIONS: Mapping[str, str] = {
         f"alter table {t} alter {c} drop not null; update {t} set {c} = null;"
         for t, c in _COUNTED.items()
     ),
-    "counts as decimals": _retype("bigint", "numeric"),
-    "whole numbers as decimals": _retype("integer", "numeric"),
-    "amounts as floats": _retype("numeric", "double precision"),
-    "dates as timestamps": _retype("date", "timestamp"),
-    "timestamps with a zone": _retype("timestamp without time zone", "timestamp with time zone"),
-    "text of limited length": _retype("text", "varchar(80)"),
     "a day is missing": "".join(f"delete from {t} where date = '2024-06-15';" for t in _DAILY),
     "a month is missing": "".join(
         f"delete from {t} where date >= '2024-02-01' and date < '2024-03-01';" for t in _DAILY
@@ -269,7 +226,7 @@ def _corrupted(server: LocalPostgres, statements: str) -> Iterator[None]:
     _administer(server, "create database compared template good")
     with closing(connect(Project(ROOT, server.home, "prod"))) as connection:
         with connection.cursor() as cursor:
-            cursor.execute(_RETYPE + statements)
+            cursor.execute(statements)
     try:
         yield
     finally:

@@ -72,6 +72,7 @@ changes as (
             )
         {%- endif %}
         and {{ is_known('change_time') }}
+        and {{ is_deal_to_compute() }}
 
 ),
 

@@ -59,9 +59,13 @@ def compare_deals(pipeline: Pipeline) -> dict[str, int]:
     found = {}
     with pipeline.engine.scratch() as keep:
         for table in DEAL_TABLES:
+            model = dbt.manifest.nodes[f"model.funnel.{table}"]
             keep(f"true_{table}", queries[table])
+            # What is made of this table is counted from its true rows, not from the stored ones.
+            for reader, query in queries.items():
+                queries[reader] = query.replace(str(model.relation_name), f"true_{table}")
             parts = {
-                "columns": _columns(tuple(dbt.manifest.nodes[f"model.funnel.{table}"].columns)),
+                "columns": _columns(tuple(model.columns)),
                 "true": _true(table),
                 "stored": sql.Identifier(analytics, table),
             }

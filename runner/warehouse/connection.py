@@ -23,6 +23,7 @@ DAILY_TABLES = ("daily_activity_stats", "daily_deal_stats")
 DEAL_TABLES = (
     "deal_months",
     "deal_first_statuses",
+    "deal_events",
     "deal_stage_visits",
     "deal_closings",
     "deal_steps",

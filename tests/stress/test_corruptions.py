@@ -283,3 +283,20 @@ def test_the_database_refuses_null_where_the_contract_says_so(warehouse: Warehou
 def test_the_page_shows_the_corpus() -> None:
     command = "python tests/support/corruptions.py"
     assert PAGE.read_text(encoding="utf-8") == page(), f"type `{command}`"
+
+
+@pytest.mark.every_day
+def test_every_column_of_another_type_is_named(warehouse: Warehouse) -> None:
+    warehouse.restore()
+    (fault,) = [each.fault for each in CORRUPTIONS if each.name == "wrong types"]
+    assert isinstance(fault, str)
+    warehouse.query(fault)
+    tests = warehouse.expand(["assert_*_its_types", "assert_*_their_types"])
+    dbt = warehouse.dbt.with_vars({"source_dt": str(YESTERDAY)})
+    found = [row[:2] for result in dbt.test(tests) for row in warehouse.query(result.query)]
+    assert sorted(found) == sorted(
+        (node.name, column)
+        for node in warehouse.dbt.manifest.nodes.values()
+        if str(node.resource_type) in ("model", "seed")
+        for column in node.columns
+    )

@@ -178,6 +178,7 @@ def fingerprint(
             "monthly_activity_stats",
             "monthly_deal_stats",
             "deal_first_statuses",
+            "deal_events",
             "deal_stage_visits",
             "deal_closings",
             "deal_steps",

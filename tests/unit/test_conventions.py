@@ -43,16 +43,15 @@ if sys.version_info >= (3, 11):  # which dbt-bouncer needs
         assert models - tested - compared == set()
 
     def test_every_model_has_its_types_tested(manifest: Manifest) -> None:
-        tested = set()
+        tested: list[str] = []
         for test in manifest["nodes"].values():
-            if (test.get("test_metadata") or {}).get("name") == "keeps_its_types":
-                node = manifest["nodes"][test["attached_node"]]
-                columns = test["test_metadata"]["kwargs"]["columns"]
-                assert columns, test["name"]
-                assert all(node["columns"][column]["data_type"] for column in columns), test["name"]
-                assert test["name"] == f"{node['name']}_keeps_its_types"
-                tested.add(node["unique_id"])
-        assert find_models(manifest) - tested == set()
+            if "test_has_declared_types(models, exactly=true)" in test.get("raw_code", ""):
+                tested += test["depends_on"]["nodes"]
+        kinds = ("model", "seed")
+        nodes = manifest["nodes"].values()
+        assert sorted(tested) == sorted(
+            node["unique_id"] for node in nodes if node["resource_type"] in kinds
+        )
 
     def test_each_convention_can_be_broken(manifest: Manifest, tmp_path: Path) -> None:
         spoiled = spoil(copy.deepcopy(manifest))

@@ -191,7 +191,7 @@ def test_the_bundled_expectations_see_what_they_are_for(loaded: Funnel) -> None:
     for statement, expectation in {
         f"insert into {table} select * from {table} limit 1": "monthly_stats_is_unique",
         f"update {table} set deals_count = -1": "monthly_stats_deals_count_is_in_range",
-        f"alter table {table} alter deals_count type integer": "monthly_stats_keeps_its_types",
+        f"alter table {table} alter deals_count type integer": "assert_the_report_keeps_its_types",
         f"alter table {table} add column extra text": "monthly_stats_columns_are_in_order",
     }.items():
         loaded.done("run", "--source-dt", "2024-06-30", "--months", "2", "--no-tests")

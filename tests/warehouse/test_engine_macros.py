@@ -212,7 +212,7 @@ CALLS = {
     "set_server": "64, false",
     "delete_months": "['2024-05-01']",
 }
-WITHOUT_QUERY = {"found_types", "stored_types"}
+WITHOUT_QUERY = {"stored_types"}
 
 
 def test_each_engine_has_a_short_version(macros: Macros) -> None:

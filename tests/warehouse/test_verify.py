@@ -142,7 +142,11 @@ def test_one_wrong_value_of_one_deal_is_found(built: Funnel) -> None:
         "delete from pipedrive_raw.deal_changes where ctid = (select min(ctid)"
         " from pipedrive_raw.deal_changes where changed_field_key = 'value')"
     )
-    assert json.loads(built("verify", "--json").stdout)["deals"] == {"deal_values": 1}
+    assert json.loads(built("verify", "--json").stdout)["deals"] == {
+        "deal_events": 1,
+        "deal_values": 1,
+        "deal_states": 1,
+    }
 
 
 @pytest.mark.long
