@@ -289,7 +289,7 @@ def one_pipeline(pipeline: str) -> str | None:
     return (
         f"This is the pipeline {in_sentence(pipeline)} alone. Deals won, conversion, days in a "
         "step, losses, owners, the forecast and goals are known of all pipelines together only; "
-        "the report without --pipeline has them."
+        "the report of all pipelines has them."
     )
 
 
@@ -324,17 +324,17 @@ def old_days(
     newest: Mapping[str, date | None], last_day: date, today: date | None, quiet_days: int
 ) -> str | None:
     """Return which events stopped long before the last day counted, or that it is long ago."""
-    quiet = [
-        f"no {events} after {long_date(day)}"
-        for events, day in newest.items()
-        if day is not None and last_day - day > timedelta(days=quiet_days)
-    ]
+    stopped: dict[date, list[str]] = {}
+    for events, day in newest.items():
+        if day is not None and last_day - day > timedelta(days=quiet_days):
+            stopped.setdefault(day, []).append(f"no {events}")
+    quiet = [f"{listed(events)} after {long_date(day)}" for day, events in stopped.items()]
     days = (today - last_day).days if today else 0
     if not quiet and days <= quiet_days:
         return None
     ago = f", {count(days)} days ago" if days > quiet_days else ""
-    stopped = [listed(quiet)] if quiet else []
-    return "; ".join([*stopped, f"the last day counted is {long_date(last_day)}{ago}"])
+    said = [listed(quiet)] if quiet else []
+    return "; ".join([*said, f"the last day counted is {long_date(last_day)}{ago}"])
 
 
 def tests_of_run(tests: int, warnings: Sequence[str] | None) -> str:

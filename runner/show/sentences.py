@@ -32,7 +32,7 @@ def expected_wins(rows: Sequence[StepForecast]) -> str:
     ]
     judged = sum(deals for deals, _ in known)
     if not open_deals:
-        return "No deal is open"
+        return "No open deal to forecast"
     if not judged:
         return f"How many of {plural(open_deals, 'open deal')} should be won is not known"
     of = plural(judged, "open deal")

@@ -255,8 +255,8 @@ def forecast(*rows: tuple[int, float | None]) -> list[StepForecast]:
         ),
         (forecast((3, None)), "How many of 3 open deals should be won is not known"),
         (forecast((20, 0.0)), "About 0 of 20 open deals should be won"),
-        (forecast((0, 0.0)), "No deal is open"),
-        ([], "No deal is open"),
+        (forecast((0, 0.0)), "No open deal to forecast"),
+        ([], "No open deal to forecast"),
     ],
 )
 def test_expected_wins(rows: Sequence[StepForecast], said: str) -> None:
@@ -422,6 +422,11 @@ def test_old_loads(hours: dict[str, int | None], said: str | None) -> None:
         (
             {"activity": 20, "deal change": 10},
             "no activity after 11 March 2024 and no deal change after 21 March 2024; "
+            "the last day counted is 31 March 2024",
+        ),
+        (
+            {"activity": 20, "deal change": 20},
+            "no activity and no deal change after 11 March 2024; "
             "the last day counted is 31 March 2024",
         ),
         ({"activity": None}, None),

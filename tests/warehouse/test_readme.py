@@ -34,6 +34,8 @@ def test_a_command_prints_what_the_readme_shows(
         funnel, words = Funnel(tmp_path), ["funnel", "load", str(demo.home / "demo")]
     elif command == "make demo":
         words = ["cat", str(demo.home / "printed.txt")]
+    elif "report" in words:
+        funnel = Funnel(demo.home, directory=tmp_path)
     outcome = funnel.run("sh", "-c", '"$@" 2>&1', "sh", *words)
     shown, printed = (
         # Seconds, and what the server guesses, differ from time to time.
