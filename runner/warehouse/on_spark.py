@@ -9,6 +9,7 @@ from contextlib import AbstractContextManager, contextmanager, nullcontext
 from datetime import date, datetime, timezone
 from pathlib import Path
 from typing import Any
+from uuid import uuid4
 from zoneinfo import available_timezones
 
 from psycopg2 import sql
@@ -119,19 +120,25 @@ class SparkEngine(Engine):
 
     @contextmanager
     def scratch(self) -> Iterator[Callable[[str, str], object]]:
-        """Yield what keeps the rows of a query in memory, until the block ends."""
-        kept = []
+        """Yield what keeps the rows of a query in a table of `pipedrive_meta`, until the block ends.
+
+        Not in memory: there a query that reads another one repeats all of it in its plan.
+        """
+        kept = {}
 
         def keep(name: str, query: str) -> None:
-            kept.append(name)
-            self.query(sql.SQL("cache table {} as ").format(sql.Identifier(name)) + sql.SQL(query))
+            table = sql.Identifier(self.project.schema(META), f"{name}__{uuid4().hex[:8]}")
+            kept[name] = table
+            self.query(sql.SQL("create table {} using parquet as ").format(table) + sql.SQL(query))
+            view = sql.SQL("create or replace temporary view {} as select * from {}")
+            self.query(view.format(sql.Identifier(name), table))
 
         try:
             yield keep
         finally:
-            for name in kept:
-                self.query(sql.SQL("uncache table if exists {}").format(sql.Identifier(name)))
+            for name, table in kept.items():
                 self.query(sql.SQL("drop view if exists {}").format(sql.Identifier(name)))
+                self.query(sql.SQL("drop table if exists {}").format(table))
 
     @contextmanager
     def beside(self, project: Project) -> Iterator[Engine]:
