@@ -95,5 +95,6 @@ end if;
         ~ " is_complete boolean, has_marts boolean, models int, tests int, rows_written bigint,"
         ~ " warnings string, seen_until timestamp, recent_rows string, first_day date,"
         ~ " last_day date, batch string, next_day date) using parquet") -%}
-    {%- do run_query("create or replace view " ~ meta ~ ".runs as " ~ runs) -%}
+    {%- do run_query("create view if not exists " ~ meta ~ ".runs as " ~ runs) -%}
+    {%- do run_query("alter view " ~ meta ~ ".runs as " ~ runs) -%}
 {%- endmacro -%}

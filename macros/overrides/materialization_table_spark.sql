@@ -17,7 +17,8 @@
     {%- if existing and not existing.is_view -%}
         {%- do adapter.drop_relation(existing) -%}
     {%- endif -%}
-    {%- do run_query('create or replace view ' ~ view ~ ' as select * from ' ~ table) -%}
+    {%- do run_query(
+        ('alter view ' if shown else 'create view ') ~ view ~ ' as select * from ' ~ table) -%}
     {%- do apply_grants(view, config.get('grants'), should_revoke=true) -%}
     {%- do persist_docs(view, model) -%}
     {%- set tables = run_query(

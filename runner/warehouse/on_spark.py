@@ -120,10 +120,8 @@ class SparkEngine(Engine):
 
     @contextmanager
     def scratch(self) -> Iterator[Callable[[str, str], object]]:
-        """Yield what keeps the rows of a query in a table of `pipedrive_meta`, until the block ends.
-
-        Not in memory: there a query that reads another one repeats all of it in its plan.
-        """
+        """Yield what keeps the rows of a query in a table of `pipedrive_meta`, for this block."""
+        # Not in memory: there a query that reads another one repeats all of it in its plan.
         kept = {}
 
         def keep(name: str, query: str) -> None:

@@ -185,7 +185,10 @@ def count_a_late_row(both: Both, raw: Raw) -> Raw:
         state = read_state(engine, both.project)
     assert state.late_rows == {"2024-01": LateRows(1, date(2024, 1, 25))}
     assert make_plan(window, state).reasons == {"2024-01": ("late rows",), "2024-04": ("window",)}
-    with reading(both.lake, "select * from pipedrive_reporting.monthly_stats") as answers:
+    with (
+        reading(both.lake, "select * from pipedrive_reporting.monthly_stats") as answers,
+        reading(both.lake, "select deal_id from pipedrive_analytics.deals") as deals,
+    ):
         report = run_window(both.project, window, replace(QUICK, with_healing=True), QUIET)
     assert [result for result in report.results if result.is_bad] == []
     raw = raw._replace(deal_changes=[*raw.deal_changes, late])
@@ -194,6 +197,7 @@ def count_a_late_row(both: Both, raw: Raw) -> Raw:
     assert len(answers) > 20
     assert set(answers) == {answers[0], answers[-1]}  # the old rows, or the new ones
     assert answers[0] != answers[-1]
+    assert [answer for answer in deals if isinstance(answer, str)] == []
     return raw
 
 
@@ -204,7 +208,7 @@ def reading(lake: Lake, query: str) -> Iterator[list[object]]:
     over = threading.Event()
 
     def read() -> None:
-        while not over.wait(0.3):
+        while not over.wait(0.05):
             try:
                 answers.append(frozenset(lake.session.sql(query).collect()))
             except Exception as error:  # noqa: BLE001 - whatever a reader would see
