@@ -106,6 +106,16 @@ def test_stalled_deals_are_those_of_the_pipeline(built: Funnel) -> None:
     built.done(*RUN)
 
 
+def test_a_deal_that_left_the_pipelines_that_count_fails_no_test(built: Funnel) -> None:
+    only = ("--vars", "{pipelines: [Sales]}")
+    built.done(*RUN, *only)
+    states = "select deal_id, status from pipedrive_analytics.deal_states order by deal_id"
+    assert built.query(states) == [(1, "elsewhere"), (2, "open")]
+    name = "assert_deals_are_where_their_visits_lead"
+    built.done("test", "--source-dt", "2024-05-31", "--select", name, *only)
+    built.done(*RUN)
+
+
 def test_pipelines_of_one_name_need_the_number(built: Funnel) -> None:
     rename = "update pipedrive_analytics.monthly_stats_by_pipeline set pipeline_name = "
     built.query(rename + "'Both'")

@@ -102,8 +102,11 @@ where
     states.status <> 'open'
     and (
         states.status is distinct from closings.outcome
-        or coalesce(states.won_at, states.lost_at, states.deleted_at)
-        is distinct from closings.closed_at
+        or (
+            states.status <> 'elsewhere'
+            and coalesce(states.won_at, states.lost_at, states.deleted_at)
+            is distinct from closings.closed_at
+        )
     )
 union all
 select
